@@ -1,0 +1,52 @@
+# make demo, make test: each does all the set-up it needs. Nothing is written outside this folder, except uv's cache.
+ENVIRONMENTS := .environments
+UV := $(ENVIRONMENTS)/uv/bin/uv
+TFX := $(ENVIRONMENTS)/tfx
+TFF := $(ENVIRONMENTS)/tff
+SCALE ?= sample
+PYTEST_ARGUMENTS ?=
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PYTHONPATH := components
+
+.PHONY: demo test test-tfx test-tff lint setup lock clean
+
+demo: setup
+	$(TFX)/bin/python -m pipelines.flights.demo --scale $(SCALE) --output build/demo
+
+test: lint test-tff test-tfx
+
+test-tff: setup
+	$(TFF)/bin/python -m pytest tests/tff_runtime $(PYTEST_ARGUMENTS)
+
+test-tfx: setup
+	$(TFX)/bin/python -m pytest tests --ignore tests/tff_runtime $(PYTEST_ARGUMENTS)
+
+lint: setup
+	$(TFX)/bin/ruff check components pipelines tests
+	$(TFX)/bin/ruff format --check components pipelines tests
+	$(TFX)/bin/mypy components pipelines
+
+setup: $(TFX)/.complete $(TFF)/.complete
+
+$(UV):
+	@python3.11 -c "" 2>/dev/null || { echo "tfx-federated needs CPython 3.11: install it so that 'python3.11' is on PATH, then run make again." >&2; exit 1; }
+	python3.11 -m venv $(ENVIRONMENTS)/uv
+	$(ENVIRONMENTS)/uv/bin/python -m pip install --quiet uv
+
+# An environment is complete when its lock is installed; a half-made one is made anew.
+$(ENVIRONMENTS)/%/.complete: requirements/%.txt requirements/%-test.txt $(UV)
+	$(UV) venv --quiet --clear --python 3.11 $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --require-hashes -r requirements/$*.txt
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --require-hashes -r requirements/$*-test.txt
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --editable .
+	@touch $@
+
+LOCK := pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11
+lock: $(UV)
+	$(UV) $(LOCK) pyproject.toml --extra tfx --extra demo --output-file requirements/tfx.txt
+	$(UV) $(LOCK) pyproject.toml --extra tff --output-file requirements/tff.txt
+	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt
+	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tff.txt --output-file requirements/tff-test.txt
+
+clean:
+	rm -rf build $(ENVIRONMENTS)
