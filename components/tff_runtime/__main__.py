@@ -1,0 +1,79 @@
+"""Runs one job: `python -m tff_runtime JOB_DIRECTORY`.
+
+Exit code 0 and a folder `result`, or exit code 1 and `error.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+
+from tff_runtime import job as job_lib
+
+
+def main() -> int:
+    """Reads the command line, runs the job and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tff_runtime", description="Runs one federated training job.")
+    parser.add_argument("job_directory", help="folder with job.json, module.py and data/")
+    parser.add_argument(
+        "--end-with-stdin",
+        action="store_true",
+        help="end at once, with every child process, when standard input is closed: the starter is gone",
+    )
+    arguments = parser.parse_args()
+    if arguments.end_with_stdin:
+        threading.Thread(target=_end_group_with_stdin, daemon=True).start()
+    directory = job_lib.JobDirectory(arguments.job_directory)
+    directory.error.unlink(missing_ok=True)
+    try:
+        run(directory)
+    except Exception as error:
+        traceback.print_exc()
+        known = error if isinstance(error, job_lib.JobError) else job_lib.JobError(type(error).__name__, str(error))
+        directory.error.write_text(known.to_json(), "utf-8")
+        return 1
+    return 0
+
+
+def run(directory: job_lib.JobDirectory) -> None:
+    """Trains and writes the result.
+
+    Args:
+        directory: The job's files.
+
+    Raises:
+        JobError: The job cannot go on for a reason that its user can act on.
+    """
+    # TensorFlow and TFF take seconds to import: the lifeline above must be listening before that.
+    from tff_runtime import module_file
+    from tff_runtime.contexts import native
+    from tff_runtime.learning import training
+    from tff_runtime.results import write_models
+
+    job = directory.read_job()
+    make_model = module_file.load_model_function(directory.module, job)
+    make_model()
+    directory.report("started")
+    run_records = directory.unfinished_result / "run"
+    with native.native_runtime():
+        trained = training.Training(directory, job, make_model, run_records).run()
+    directory.report("exporting")
+    write_models(directory.unfinished_result, trained, make_model, job)
+    shutil.rmtree(directory.result, ignore_errors=True)
+    directory.unfinished_result.rename(directory.result)
+    directory.report("finished")
+
+
+def _end_group_with_stdin() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

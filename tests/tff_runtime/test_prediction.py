@@ -1,0 +1,77 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tff_runtime import job as job_lib
+from tff_runtime import model as model_lib
+from tff_runtime import prediction
+
+
+def branched_model():
+    """Variables are created in another order than Keras lists them; an embedding is in it."""
+    category = tf.keras.Input((), dtype=tf.int64, name="category")
+    numbers = tf.keras.Input((2,), name="numbers")
+    deep = tf.keras.layers.Dense(5, activation="relu")(tf.keras.layers.Embedding(4, 3)(category))
+    wide = tf.keras.layers.LayerNormalization()(numbers)
+    joined = tf.keras.layers.Concatenate()([wide, deep])
+    output = tf.keras.layers.Dense(1)(joined)
+    return model_lib.FederatedModel(
+        tf.keras.Model([numbers, category], output), loss=tf.keras.losses.MeanSquaredError()
+    )
+
+
+@pytest.fixture
+def job(make_job):
+    features = {
+        "category": job_lib.StoredFeature("int64", (), "c.npy"),
+        "numbers": job_lib.StoredFeature("float32", (2,), "n.npy"),
+        "unused": job_lib.StoredFeature("float32", (), "u.npy"),
+    }
+    return dataclasses.replace(make_job({"a": 2}).read_job(), features=features)
+
+
+def features_of(rows):
+    random = np.random.default_rng(3)
+    return {
+        "category": tf.constant(random.integers(0, 4, rows)),
+        "numbers": tf.constant(random.normal(size=(rows, 2)).astype(np.float32)),
+    }
+
+
+def test_a_saved_model_predicts_as_keras_does(job, tmp_path):
+    keras_model = branched_model().keras_model
+    features = features_of(6)
+    prediction.save_model(tmp_path / "model", keras_model, job)
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    np.testing.assert_allclose(loaded.predict(features), keras_model(features, training=False), rtol=1e-6)
+
+
+def test_each_row_is_answered_by_its_silos_model_and_unknown_silos_by_nan(job, tmp_path):
+    models = {name: branched_model().keras_model for name in ["a", "b", "c/é"]}
+    random = np.random.default_rng(5)
+    for model in models.values():
+        model.set_weights([random.random(weight.shape).astype(np.float32) for weight in model.get_weights()])
+    stacked = [
+        np.stack(values)
+        for values in zip(*[[v.numpy() for v in model.variables] for model in models.values()], strict=True)
+    ]
+    silos = ["b", "a", "unknown", "c/é", "b", "a", "a", ""]
+    features = features_of(len(silos))
+    of_every_model = {silo: model(features, training=False).numpy() for silo, model in models.items()}
+    prediction.save_silo_models(tmp_path / "models", branched_model, stacked, list(models), job)
+    loaded = tf.saved_model.load(str(tmp_path / "models"))
+    predictions = loaded.predict(features, tf.constant(silos)).numpy()
+    assert predictions.shape == (8, 1)
+    for row, silo in enumerate(silos):
+        expected = of_every_model[silo][row] if silo in models else [np.nan]
+        np.testing.assert_allclose(predictions[row], expected, rtol=1e-5)
+
+
+def test_a_batch_without_rows_or_without_known_silos_has_predictions_of_the_same_form(job, tmp_path):
+    weights = [variable.numpy()[None] for variable in branched_model().keras_model.variables]
+    prediction.save_silo_models(tmp_path / "models", branched_model, weights, ["a"], job)
+    loaded = tf.saved_model.load(str(tmp_path / "models"))
+    assert loaded.predict(features_of(0), tf.constant([], tf.string)).shape == (0, 1)
+    assert np.isnan(loaded.predict(features_of(2), tf.constant(["x", "y"])).numpy()).all()

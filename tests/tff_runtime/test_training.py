@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.tff_runtime import numpy_reference
+from tff_runtime import job as job_lib
+from tff_runtime import module_file
+from tff_runtime.learning import training, variable_model
+
+SILOS = {"large": 50, "small": 9, "one row": 1}
+
+
+def train(directory):
+    job = directory.read_job()
+    make_model = module_file.load_model_function(directory.module, job)
+    records = directory.unfinished_result / "run"
+    return job, make_model, training.Training(directory, job, make_model, records).run()
+
+
+def rows_of_silos(directory, job, split="train"):
+    x, y = (np.load(directory.data / split / file) for file in ("x.npy", "label.npy"))
+    return {
+        silo.silo: (x[silo.start : silo.start + silo.count], y[silo.start : silo.start + silo.count])
+        for silo in job.silos[split]
+    }
+
+
+def read_lines(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    from tests.tff_runtime.conftest import JobMaker
+
+    directory = JobMaker(tmp_path_factory.mktemp("jobs"))(SILOS)
+    return directory, *train(directory)
+
+
+def test_federated_weights_equal_numpy_federated_averaging(trained):
+    directory, job, make_model, models = trained
+    initial = variable_model.initial_weights(make_model, job.seed).trainable
+    expected = numpy_reference.federated_averaging(initial, rows_of_silos(directory, job), job, job.rounds)
+    for actual, value in zip(models.weights.trainable, expected, strict=True):
+        np.testing.assert_allclose(actual, value, atol=1e-5)
+
+
+def test_each_local_model_equals_numpy_sgd_on_that_silo_alone(trained):
+    directory, job, make_model, models = trained
+    initial = variable_model.initial_weights(make_model, job.seed).trainable
+    for weights, (silo, (x, y)) in zip(models.local_weights, rows_of_silos(directory, job).items(), strict=True):
+        expected = numpy_reference.local_training(initial, silo, x, y, job, job.rounds)
+        for actual, value in zip(weights["trainable"], expected, strict=True):
+            np.testing.assert_allclose(actual, value, atol=1e-5)
+
+
+def test_rounds_count_every_row_of_every_epoch(trained):
+    directory, job, _, _ = trained
+    rounds = read_lines(directory.unfinished_result / "run" / "rounds.jsonl")
+    assert [line["round"] for line in rounds] == [1, 2, 3]
+    assert {line["num_examples"] for line in rounds} == {60 * job.local_epochs}
+
+
+def test_silo_metrics_equal_the_models_own_loss_on_each_silo(trained):
+    directory, job, make_model, models = trained
+    lines = read_lines(directory.unfinished_result / "run" / "silo_metrics.jsonl")
+    assert {line["round"] for line in lines} == {2, 3}
+    keras_model = make_model().keras_model
+    variable_model.assign_weights(models.weights, keras_model)
+    for silo, (x, y) in rows_of_silos(directory, job, "eval").items():
+        probability = np.clip(keras_model(x).numpy(), 1e-7, 1 - 1e-7)
+        expected = -np.mean(y * np.log(probability) + (1 - y) * np.log(1 - probability))
+        (line,) = [
+            line
+            for line in lines
+            if (line["round"], line["split"], line["model"], line["silo"]) == (3, "eval", "federated", silo)
+        ]
+        assert line["rows"] == len(x)
+        assert line["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_training_ended_after_two_rounds_goes_on_to_the_same_weights(trained, make_job):
+    _, _, _, whole = trained
+    directory = make_job(SILOS, rounds=2)
+    train(directory)
+    fields = json.loads(directory.job.read_text())
+    directory.job.write_text(json.dumps({**fields, "rounds": 3}))
+    _, _, resumed = train(directory)
+    for actual, expected in zip(resumed.weights.trainable, whole.weights.trainable, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    for actual, expected in zip(resumed.local_weights, whole.local_weights, strict=True):
+        np.testing.assert_array_equal(actual["trainable"][0], expected["trainable"][0])
+    rounds = read_lines(directory.unfinished_result / "run" / "rounds.jsonl")
+    assert [line["round"] for line in rounds] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("server_optimizer", job_lib.SERVER_OPTIMIZERS)
+def test_every_server_optimizer_lowers_the_loss(make_job, server_optimizer):
+    rate = 1.0 if server_optimizer == "sgd" else 0.1
+    directory = make_job(
+        {"a": 40, "b": 24}, rounds=6, server_optimizer=server_optimizer, server_learning_rate=rate, local_models=False
+    )
+    train(directory)
+    rounds = read_lines(directory.unfinished_result / "run" / "rounds.jsonl")
+    assert rounds[-1]["loss"] < rounds[0]["loss"]
+
+
+def test_a_silo_whose_update_is_not_finite_is_named_and_the_last_state_kept(make_job):
+    directory = make_job({"good": 16, "broken": 8}, rounds=3)
+    train_x = np.load(directory.data / "train" / "x.npy")
+    (broken,) = [silo for silo in directory.read_job().silos["train"] if silo.silo == "broken"]
+    train_x[broken.start] = np.inf
+    np.save(directory.data / "train" / "x.npy", train_x)
+    with pytest.raises(job_lib.JobError, match="round 1: the update of silo 'broken' is not finite") as caught:
+        train(directory)
+    assert (caught.value.kind, caught.value.silo, caught.value.round_number) == ("NonFiniteUpdate", "broken", 1)
+
+
+DIVERGES_LATER = """
+import tensorflow as tf
+from tff_runtime.model import FederatedModel
+
+class Explosion(tf.keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return -tf.exp(y_pred)
+
+def model_fn(arguments):
+    x = tf.keras.Input((3,), name="x")
+    output = tf.keras.layers.Dense(1, kernel_initializer="zeros")(x)
+    return FederatedModel(tf.keras.Model(x, output), loss=Explosion())
+"""
+
+
+def test_the_state_before_a_loss_that_turns_nan_is_kept(make_job):
+    directory = make_job({"a": 8}, module=DIVERGES_LATER, rounds=40, client_learning_rate=0.05, local_models=False)
+    with pytest.raises(job_lib.JobError, match="'a'") as caught:
+        train(directory)
+    assert caught.value.round_number > 1
+    kept = [int(folder.name.rsplit("_", 1)[1]) for folder in directory.checkpoints.iterdir()]
+    assert max(kept) == caught.value.round_number - 1
