@@ -1,0 +1,173 @@
+"""The FederatedTrainer component."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Optional, Union
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.io import fileio
+from tfx.orchestration import data_types
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from tfx_federated import artifacts
+from tfx_federated.federated_trainer import executor, parameters
+
+
+class FederatedTrainerSpec(ComponentSpec):
+    """Inputs, outputs and execution properties of `FederatedTrainer`."""
+
+    PARAMETERS = {
+        "module_file": ExecutionParameter(type=str),
+        "module_digest": ExecutionParameter(type=str, optional=True),
+        "label_key": ExecutionParameter(type=str),
+        "train_split": ExecutionParameter(type=str),
+        "evaluation_split": ExecutionParameter(type=str, optional=True),
+        "rounds": ExecutionParameter(type=int),
+        "local_epochs": ExecutionParameter(type=int),
+        "batch_size": ExecutionParameter(type=int),
+        "client_learning_rate": ExecutionParameter(type=float),
+        "server_optimizer": ExecutionParameter(type=str),
+        "server_learning_rate": ExecutionParameter(type=float),
+        "evaluation_interval": ExecutionParameter(type=int),
+        "local_models": ExecutionParameter(type=int),
+        "seed": ExecutionParameter(type=int),
+        "custom_config": ExecutionParameter(type=str),
+        "tff_python": ExecutionParameter(type=str, optional=True),
+    }
+    INPUTS = {
+        "silo_examples": ChannelParameter(type=artifacts.SiloExamples),
+        "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph, optional=True),
+        "schema": ChannelParameter(type=standard_artifacts.Schema, optional=True),
+    }
+    OUTPUTS = {
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "federated_run": ChannelParameter(type=artifacts.FederatedRun),
+        "silo_models": ChannelParameter(type=artifacts.SiloModels, optional=True),
+    }
+
+
+class FederatedTrainer(base_component.BaseComponent):
+    """Trains one model over silos by weighted federated averaging, with TensorFlow Federated.
+
+    The module file defines `model_fn(arguments)`, which takes `tff_runtime.model.ModelArguments` and returns a
+    `tff_runtime.model.FederatedModel`: an uncompiled Keras model, its loss and its metrics. It runs in the TFF
+    interpreter, where TFX does not exist: imports of TFX and Transform belong inside `preprocessing_fn`.
+
+    ## Example
+    ```
+    trainer = FederatedTrainer(
+        silo_examples=partitioner.outputs["silo_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        module_file="flights_module.py",
+        label_key="delayed",
+        rounds=20,
+    )
+    ```
+
+    Component `outputs` contains:
+
+    - `model`: Channel of type `standard_artifacts.Model`. Its SavedModel's `serving_default` takes a batch of serialized
+      raw tf.Examples; the Transform graph is inside.
+    - `federated_run`: Channel of type `tfx_federated.FederatedRun`: metrics of each round and silo.
+    - `silo_models`: Channel of type `tfx_federated.SiloModels`, there with `local_models` only: the model that each silo
+      trained alone by the same steps, behind the same signature; each row is answered by its silo's.
+    """
+
+    SPEC_CLASS = FederatedTrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        silo_examples: types.BaseChannel,
+        module_file: str,
+        label_key: str,
+        transform_graph: Optional[types.BaseChannel] = None,
+        schema: Optional[types.BaseChannel] = None,
+        train_split: str = "train",
+        evaluation_split: Optional[str] = "eval",
+        rounds: Union[int, data_types.RuntimeParameter] = 10,
+        local_epochs: Union[int, data_types.RuntimeParameter] = 1,
+        batch_size: Union[int, data_types.RuntimeParameter] = 32,
+        client_learning_rate: Union[float, data_types.RuntimeParameter] = 0.1,
+        server_optimizer: Union[str, data_types.RuntimeParameter] = "sgd",
+        server_learning_rate: Union[float, data_types.RuntimeParameter] = 1.0,
+        evaluation_interval: Union[int, data_types.RuntimeParameter] = 5,
+        local_models: bool = False,
+        seed: Union[int, data_types.RuntimeParameter] = 0,
+        custom_config: Optional[Mapping[str, Any]] = None,
+        tff_python: Optional[str] = None,
+    ):
+        """Constructs a FederatedTrainer.
+
+        Args:
+            silo_examples: Channel of type `tfx_federated.SiloExamples`, from a SiloPartitioner.
+            module_file: Path of the Python file with `model_fn`.
+            label_key: Name of the numeric feature to predict.
+            transform_graph: Channel of type `standard_artifacts.TransformGraph`: the silo examples were transformed by
+                it, and the model will carry it.
+            schema: Channel of type `standard_artifacts.Schema`, in the place of `transform_graph` for raw silo examples.
+            train_split: Split to train on.
+            evaluation_split: Split to measure every silo on beside `train_split`, or None.
+            rounds: Number of rounds, at least 1.
+            local_epochs: Passes of a silo over its rows in a round, at least 1.
+            batch_size: Rows in a batch of a silo's training, at least 1.
+            client_learning_rate: Learning rate of the silos' SGD, positive.
+            server_optimizer: `sgd`, `adagrad`, `adam` or `yogi`, applied to the mean update (FedOpt). `sgd` with rate 1
+                is plain federated averaging.
+            server_learning_rate: Learning rate of the server optimizer, positive.
+            evaluation_interval: Every silo is measured after each so many rounds, and after the last one.
+            local_models: Whether every silo also trains alone, by the same steps from the same initial weights.
+            seed: Seed of the initial weights and of the order of rows; same inputs and seed, same weights.
+            custom_config: JSON values for the module's `model_fn`.
+            tff_python: Path of the TFF interpreter; see `tfx_federated.tff_process.find_tff_python`.
+
+        Raises:
+            ValueError: A parameter is out of its range, or neither or both of `transform_graph` and `schema` are given.
+        """
+        if (transform_graph is None) == (schema is None):
+            raise ValueError(
+                "FederatedTrainer needs either transform_graph (the silo examples are transformed) or schema (they are raw)"
+            )
+        settings = {
+            "rounds": rounds,
+            "local_epochs": local_epochs,
+            "batch_size": batch_size,
+            "client_learning_rate": client_learning_rate,
+            "server_optimizer": server_optimizer,
+            "server_learning_rate": server_learning_rate,
+            "evaluation_interval": evaluation_interval,
+            "seed": seed,
+        }
+        parameters.check(
+            {key: value for key, value in settings.items() if not isinstance(value, data_types.RuntimeParameter)}
+        )
+        super().__init__(
+            spec=FederatedTrainerSpec(
+                silo_examples=silo_examples,
+                transform_graph=transform_graph,
+                schema=schema,
+                module_file=module_file,
+                module_digest=_digest(module_file),
+                label_key=label_key,
+                train_split=train_split,
+                evaluation_split=evaluation_split,
+                local_models=int(local_models),
+                custom_config=json.dumps(custom_config or {}, sort_keys=True),
+                tff_python=tff_python,
+                model=types.Channel(type=standard_artifacts.Model),
+                federated_run=types.Channel(type=artifacts.FederatedRun),
+                silo_models=types.Channel(type=artifacts.SiloModels) if local_models else None,
+                **settings,
+            )
+        )
+
+
+def _digest(module_file: str) -> Optional[str]:
+    """Returns a digest of the module, so that a changed file is not served from TFX's cache."""
+    if not fileio.exists(module_file):
+        return None
+    with fileio.open(module_file, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()

@@ -1,0 +1,36 @@
+"""The ranges of the trainer's parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tff_runtime import job as job_lib
+
+_AT_LEAST_ONE = ("rounds", "local_epochs", "batch_size", "evaluation_interval")
+_POSITIVE = ("client_learning_rate", "server_learning_rate")
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Refuses settings out of their range.
+
+    Args:
+        settings: Some or all of the trainer's settings by name.
+
+    Raises:
+        ValueError: A setting is out of range; the message names it.
+    """
+    for name in _AT_LEAST_ONE:
+        if name in settings and settings[name] < 1:
+            raise ValueError(f"FederatedTrainer: {name} is {settings[name]}; it must be at least 1")
+    for name in _POSITIVE:
+        if name in settings and not (settings[name] > 0 and math.isfinite(settings[name])):
+            raise ValueError(f"FederatedTrainer: {name} is {settings[name]}; it must be positive and finite")
+    if "seed" in settings and settings["seed"] < 0:
+        raise ValueError(f"FederatedTrainer: seed is {settings['seed']}; it must not be negative")
+    optimizer = settings.get("server_optimizer", job_lib.SERVER_OPTIMIZERS[0])
+    if optimizer not in job_lib.SERVER_OPTIMIZERS:
+        raise ValueError(
+            f"FederatedTrainer: server_optimizer is {optimizer!r}; it must be one of {', '.join(job_lib.SERVER_OPTIMIZERS)}"
+        )

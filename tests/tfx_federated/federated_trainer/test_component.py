@@ -1,0 +1,74 @@
+import pytest
+from tfx import types
+from tfx.types import channel_utils, standard_artifacts
+
+from tfx_federated import artifacts
+from tfx_federated.federated_trainer.component import FederatedTrainer
+
+
+def channel(artifact_type):
+    return channel_utils.as_channel([artifact_type()])
+
+
+@pytest.fixture
+def module_file(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("one = 1")
+    return str(file)
+
+
+def trainer(module_file, **changes):
+    arguments = {
+        "silo_examples": channel(artifacts.SiloExamples),
+        "transform_graph": channel(standard_artifacts.TransformGraph),
+        "module_file": module_file,
+        "label_key": "y",
+        **changes,
+    }
+    return FederatedTrainer(**arguments)
+
+
+def test_outputs_are_a_standard_model_and_a_run(module_file):
+    outputs = trainer(module_file).outputs
+    assert {name: output.type for name, output in outputs.items()} == {
+        "model": standard_artifacts.Model,
+        "federated_run": artifacts.FederatedRun,
+    }
+
+
+def test_local_models_are_an_output_when_they_are_trained(module_file):
+    assert trainer(module_file, local_models=True).outputs["silo_models"].type is artifacts.SiloModels
+
+
+def test_execution_properties_are_primitive(module_file):
+    properties = trainer(module_file, custom_config={"width": 3}).exec_properties
+    assert {type(value) for value in properties.values() if value is not None} <= {int, float, str}
+    assert properties["custom_config"] == '{"width": 3}'
+
+
+def test_a_changed_module_file_changes_the_execution_properties(module_file):
+    before = trainer(module_file).exec_properties["module_digest"]
+    with open(module_file, "a") as file:
+        file.write("\ntwo = 2")
+    assert trainer(module_file).exec_properties["module_digest"] != before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transform_graph": None}, "either transform_graph .* or schema"),
+        ({"schema": channel(standard_artifacts.Schema)}, "either transform_graph .* or schema"),
+        ({"rounds": 0}, "rounds is 0; it must be at least 1"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"client_learning_rate": 0.0}, "client_learning_rate is 0.0; it must be positive"),
+        ({"server_optimizer": "lamb"}, "server_optimizer is 'lamb'; it must be one of sgd, adagrad, adam, yogi"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_a_wrong_parameter_is_named_when_the_pipeline_is_made(module_file, changes, message):
+    with pytest.raises(ValueError, match=message):
+        trainer(module_file, **changes)
+
+
+def test_the_inputs_take_any_channel_of_their_type(module_file):
+    assert isinstance(trainer(module_file).inputs["silo_examples"], types.BaseChannel)
