@@ -1,0 +1,1 @@
+"""SiloPartitioner: groups Examples by silo."""
