@@ -1,0 +1,1 @@
+"""FairnessEvaluator: judges a model silo by silo, and blesses it or not."""
