@@ -1,0 +1,1 @@
+"""Pipelines to copy: one folder per data set, one definition, two runners."""

@@ -1,0 +1,1 @@
+"""Which flights from New York arrive late? Sixteen competing airlines learn it together."""

@@ -1,0 +1,141 @@
+"""The flights pipeline: one definition for every runner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf import text_format
+from ml_metadata.proto import metadata_store_pb2
+from tensorflow_model_analysis.proto import config_pb2
+from tfx.components.example_gen import component as example_gen_component
+from tfx.components.example_gen.custom_executors import parquet_executor
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.transform.component import Transform
+from tfx.dsl.components.base import executor_spec
+from tfx.orchestration import pipeline
+from tfx.proto import example_gen_pb2, pusher_pb2
+
+from pipelines.flights import data
+from tfx_federated import BeamBatchInferrer, FairnessEvaluator, FederatedTrainer, SiloPartitioner
+
+PIPELINE_NAME = "flights"
+
+# Plain DirectRunner looks for a binary to download first.
+BEAM_PIPELINE_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
+
+ROUNDS = 20
+BATCH_SIZE = 64
+CLIENT_LEARNING_RATE = 0.1
+
+# A model that does not beat the toss of a coin for an airline must not be used for it.
+MINIMUM_OVERALL_AUC = 0.65
+MINIMUM_WORST_SILO_AUC = 0.5
+MINIMUM_ROWS = 50
+
+EVAL_CONFIG = f"""
+  model_specs {{ label_key: "{data.LABEL_KEY}" }}
+  metrics_specs {{ metrics {{ class_name: "AUC" }} }}
+"""
+
+
+def create_pipeline(
+    pipeline_root: str,
+    data_root: str,
+    module_file: str,
+    serving_directory: str,
+    pipeline_name: str = PIPELINE_NAME,
+    rounds: int = ROUNDS,
+    metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
+    beam_pipeline_args: Sequence[str] = BEAM_PIPELINE_ARGS,
+) -> pipeline.Pipeline:
+    """Defines the way from Parquet files to a blessed model and its predictions.
+
+    Args:
+        pipeline_root: Where the artifacts go.
+        data_root: A folder that `pipelines.flights.data.prepare` wrote.
+        module_file: Path of `flights_module.py`.
+        serving_directory: Where Pusher puts a blessed model.
+        pipeline_name: Name of the pipeline; on Kubeflow Pipelines `[a-z0-9][a-z0-9-]*`.
+        rounds: Rounds of federated averaging, at least 1.
+        metadata_connection_config: The metadata store; None where the orchestrator has its own.
+        beam_pipeline_args: Options of the Beam runner.
+
+    Returns:
+        The pipeline, for LocalDagRunner and KubeflowV2DagRunner alike.
+    """
+    splits = [example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.parquet") for split in data.SPLITS]
+    example_gen = example_gen_component.FileBasedExampleGen(
+        input_base=data_root,
+        input_config=example_gen_pb2.Input(splits=splits),
+        custom_executor_spec=executor_spec.BeamExecutorSpec(parquet_executor.Executor),
+    ).with_id("ExampleGen")
+    statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
+    # Without shapes, so that a flight may lack any value, at serving as in training.
+    schema_gen = SchemaGen(statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False)
+    example_validator = ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    )
+    transform = Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        module_file=module_file,
+        disable_statistics=True,
+    )
+    silo_partitioner = SiloPartitioner(
+        examples=transform.outputs["transformed_examples"], silo_key=data.SILO_KEY, shards=1
+    )
+    federated_trainer = FederatedTrainer(
+        silo_examples=silo_partitioner.outputs["silo_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        module_file=module_file,
+        label_key=data.LABEL_KEY,
+        rounds=rounds,
+        batch_size=BATCH_SIZE,
+        client_learning_rate=CLIENT_LEARNING_RATE,
+        local_models=True,
+    )
+    fairness_evaluator = FairnessEvaluator(
+        examples=example_gen.outputs["examples"],
+        model=federated_trainer.outputs["model"],
+        silo_models=federated_trainer.outputs["silo_models"],
+        silo_key=data.SILO_KEY,
+        eval_config=text_format.Parse(EVAL_CONFIG, config_pb2.EvalConfig()),
+        minimum_overall=MINIMUM_OVERALL_AUC,
+        minimum_worst_silo=MINIMUM_WORST_SILO_AUC,
+        minimum_rows=MINIMUM_ROWS,
+    )
+    beam_batch_inferrer = BeamBatchInferrer(
+        model=federated_trainer.outputs["model"],
+        model_blessing=fairness_evaluator.outputs["blessing"],
+        examples=example_gen.outputs["examples"],
+        silo_key=data.SILO_KEY,
+        splits=["eval"],
+    )
+    pusher = Pusher(
+        model=federated_trainer.outputs["model"],
+        model_blessing=fairness_evaluator.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_directory)
+        ),
+    )
+    return pipeline.Pipeline(
+        pipeline_name=pipeline_name,
+        pipeline_root=pipeline_root,
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            example_validator,
+            transform,
+            silo_partitioner,
+            federated_trainer,
+            fairness_evaluator,
+            beam_batch_inferrer,
+            pusher,
+        ],
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=list(beam_pipeline_args),
+    )
