@@ -113,9 +113,7 @@ class TrainingJob:
             raise ValueError(f"job.json has format {version}; this tff_runtime reads format {FORMAT_VERSION}")
         fields["features"] = {name: _stored_feature(value) for name, value in fields["features"].items()}
         fields["label"] = _stored_feature(fields["label"])
-        fields["silos"] = {
-            split: tuple(SiloRows(**silo) for silo in silos) for split, silos in fields["silos"].items()
-        }
+        fields["silos"] = {split: tuple(SiloRows(**silo) for silo in silos) for split, silos in fields["silos"].items()}
         return cls(**fields)
 
 

@@ -15,9 +15,7 @@ from tff_runtime import model as model_lib
 MODEL_FUNCTION = "model_fn"
 
 
-def load_model_function(
-    path: pathlib.Path, job: job_lib.TrainingJob
-) -> Callable[[], model_lib.FederatedModel]:
+def load_model_function(path: pathlib.Path, job: job_lib.TrainingJob) -> Callable[[], model_lib.FederatedModel]:
     """Returns a function that makes the user's model, a new one at each call.
 
     Args:
@@ -32,7 +30,8 @@ def load_model_function(
             else than a `FederatedModel` that fits the job's features. The user's traceback is part of the message.
     """
     spec = importlib.util.spec_from_file_location("user_module", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -69,18 +68,21 @@ def load_model_function(
 def _check_model(model: model_lib.FederatedModel, job: job_lib.TrainingJob) -> None:
     if not isinstance(model, model_lib.FederatedModel):
         raise job_lib.JobError(
-            "ModuleFile", f"{MODEL_FUNCTION} returned a {type(model).__name__}, expected tff_runtime.model.FederatedModel"
+            "ModuleFile",
+            f"{MODEL_FUNCTION} returned a {type(model).__name__}, expected tff_runtime.model.FederatedModel",
         )
     if not isinstance(model.keras_model, tf.keras.Model) or not hasattr(model.keras_model, "input_names"):
         raise job_lib.JobError(
             "ModuleFile",
-            f"{MODEL_FUNCTION}: keras_model must be a functional or Sequential tf.keras.Model with named inputs, it is a "
+            f"{MODEL_FUNCTION}: keras_model must be a functional or Sequential tf.keras.Model with named "
+            f"inputs, it is a "
             f"{type(model.keras_model).__name__}",
         )
     if not isinstance(model.loss, tf.keras.losses.Loss):
         raise job_lib.JobError(
             "ModuleFile",
-            f"{MODEL_FUNCTION}: loss must be a tf.keras.losses.Loss, for example tf.keras.losses.BinaryCrossentropy(), it "
+            f"{MODEL_FUNCTION}: loss must be a tf.keras.losses.Loss, for example "
+            f"tf.keras.losses.BinaryCrossentropy(), it "
             f"is a {type(model.loss).__name__}",
         )
     unknown = [name for name in model.keras_model.input_names if name not in job.features]
@@ -92,7 +94,8 @@ def _check_model(model: model_lib.FederatedModel, job: job_lib.TrainingJob) -> N
         )
     if len(model.keras_model.outputs) != 1:
         raise job_lib.JobError(
-            "ModuleFile", f"the model has {len(model.keras_model.outputs)} outputs; give it one, or one model per output"
+            "ModuleFile",
+            f"the model has {len(model.keras_model.outputs)} outputs; give it one, or one model per output",
         )
     if any(isinstance(part, tf.keras.layers.BatchNormalization) for part in model.keras_model.submodules):
         raise job_lib.JobError(

@@ -136,9 +136,7 @@ class _RoutedModel(tf.Module):
         shape = predictions_of(tf.zeros((), tf.int64), tf.zeros((0,), tf.int64)).shape[1:]
         predictions = tf.fill(tf.concat([[rows], shape], axis=0), tf.constant(np.nan, tf.float32))
         for position in present:
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(predictions, tf.TensorShape([None, *shape]))]
-            )
+            tf.autograph.experimental.set_loop_options(shape_invariants=[(predictions, tf.TensorShape([None, *shape]))])
             mine = tf.where(positions == position)
             predictions = tf.tensor_scatter_nd_update(predictions, mine, predictions_of(position, mine[:, 0]))
         return predictions

@@ -1,10 +1,10 @@
 """Writes the trained models of a job.
 
-    model/                    SavedModel of the federated model, see `prediction.save_model`
-    silo_models/model/        SavedModel that routes each row to its silo's model, see `prediction.save_silo_models`
-    silo_models/weights.npz   the same weights, `<n>` for variable n, each of shape (silos, *shape)
-    silo_models/silos.json    the silos in the order of that first axis
-    run/                      records of the rounds, see `learning.training.Records`
+model/                    SavedModel of the federated model, see `prediction.save_model`
+silo_models/model/        SavedModel that routes each row to its silo's model, see `prediction.save_silo_models`
+silo_models/weights.npz   the same weights, `arr_<n>` for variable n, each of shape (silos, *shape)
+silo_models/silos.json    the silos in the order of that first axis
+run/                      records of the rounds, see `learning.training.Records`
 """
 
 from __future__ import annotations
@@ -54,5 +54,5 @@ def _write_silo_models(
         of_each_silo.append([variable.numpy() for variable in keras_model.variables])
     stacked = [np.stack(values) for values in zip(*of_each_silo, strict=True)]
     prediction.save_silo_models(folder / "model", make_model, stacked, silos, job)
-    np.savez(folder / "weights.npz", **{str(position): values for position, values in enumerate(stacked)})
+    np.savez(folder / "weights.npz", *stacked)
     (folder / "silos.json").write_text(json.dumps(silos), "utf-8")

@@ -21,7 +21,7 @@ _MODULE_OF_NAME = {
     "SiloPartitioner": "tfx_federated.silo_partitioner.component",
 }
 
-__all__ = ["__version__", *_MODULE_OF_NAME]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULE_OF_NAME]
 
 
 def __getattr__(name: str) -> Any:

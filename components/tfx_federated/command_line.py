@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tfx-federated", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     install = commands.add_parser(
-        "install-tff", help="make the Python environment that TensorFlow Federated runs in", description=tff_environment.__doc__
+        "install-tff",
+        help="make the Python environment that TensorFlow Federated runs in",
+        description=tff_environment.__doc__,
     )
     install.add_argument("directory", type=pathlib.Path, metavar="DIR", help="folder to make; it must not exist")
     parsed = parser.parse_args(arguments)
@@ -31,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except tff_environment.InstallationError as error:
         print(f"tfx-federated install-tff: {error}", file=sys.stderr)
         return 1
-    print(f"TensorFlow Federated is installed. Let the trainer find it:\n\n    export {tff_environment.PYTHON_VARIABLE}={python}")
+    print(
+        f"TensorFlow Federated is installed. Let the trainer find it:\n\n    export "
+        f"{tff_environment.PYTHON_VARIABLE}={python}"
+    )
     return 0
 
 

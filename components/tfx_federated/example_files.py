@@ -39,7 +39,9 @@ def split_file_patterns(artifacts: Sequence[types.Artifact], split: str) -> list
         _require_tf_example_payload(artifact)
         pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri([artifact], split))
         if not fileio.glob(pattern):
-            raise ValueError(f"split {split!r} of Examples artifact {artifact.uri} has no files; run its producer again")
+            raise ValueError(
+                f"split {split!r} of Examples artifact {artifact.uri} has no files; run its producer again"
+            )
         patterns.append(pattern)
     if not patterns:
         raise ValueError(f"no Examples artifact has a split {split!r}; there are {split_names(artifacts)}")

@@ -1,4 +1,4 @@
-"""Makes the environment of the TFF interpreter: CPython 3.11 with TensorFlow Federated, from the lock in this package."""
+"""Makes the environment of the TFF interpreter: CPython 3.11 with TensorFlow Federated, from the lock shipped here."""
 
 from __future__ import annotations
 

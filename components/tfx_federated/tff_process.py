@@ -1,4 +1,4 @@
-"""The TFF interpreter as a child process: finds it, starts it, passes its progress on, and ends it with all its children.
+"""The TFF interpreter as a child process: finds it, starts it, passes its progress on, ends it and all its children.
 
 TensorFlow Federated needs another TensorFlow than TFX (docs/architecture.md), so that it runs in an interpreter of its
 own. The child leads a process group, and ends that group by itself when its standard input closes: so nothing of it
@@ -89,7 +89,9 @@ def _candidates(tff_python: str | None) -> Iterator[tuple[str, str]]:
 
 def _installed_tff_version(python: str) -> str | None:
     script = "import importlib.metadata as m; print(m.version('tensorflow-federated'))"
-    completed = subprocess.run([python, "-c", script], capture_output=True, text=True, env=_environment(None), check=False)
+    completed = subprocess.run(
+        [python, "-c", script], capture_output=True, text=True, env=_environment(None), check=False
+    )
     return completed.stdout.strip() if completed.returncode == 0 else None
 
 
@@ -131,9 +133,7 @@ def run_job(
 
 
 @contextlib.contextmanager
-def _started(
-    directory: job_lib.JobDirectory, tff_python: str, log: Any
-) -> Iterator[subprocess.Popen[bytes]]:
+def _started(directory: job_lib.JobDirectory, tff_python: str, log: Any) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [tff_python, "-m", "tff_runtime", "--end-with-stdin", str(directory.path)],
         stdin=subprocess.PIPE,
@@ -174,7 +174,9 @@ def _reason(directory: job_lib.JobDirectory, exit_code: int) -> job_lib.JobError
         return job_lib.JobError.from_json(directory.error.read_text("utf-8"))
     log = directory.log.read_text("utf-8", errors="replace")[-_LOG_TAIL_CHARACTERS:]
     how = f"by signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"with exit code {exit_code}"
-    return job_lib.JobError("ProcessDied", f"the TFF process ended {how} and gave no reason; the end of its log:\n{log}")
+    return job_lib.JobError(
+        "ProcessDied", f"the TFF process ended {how} and gave no reason; the end of its log:\n{log}"
+    )
 
 
 class _Events:

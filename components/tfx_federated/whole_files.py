@@ -21,7 +21,8 @@ def require_empty(uri: str, output: str) -> None:
     """
     if fileio.exists(uri) and fileio.listdir(uri):
         raise FileExistsError(
-            f"output {output!r}: the folder {uri} is not empty; a former run wrote it: remove it, or run the pipeline with "
+            f"output {output!r}: the folder {uri} is not empty; a former run wrote it: remove it, or run the "
+            f"pipeline with "
             "a new pipeline root"
         )
 

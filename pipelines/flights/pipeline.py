@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from google.protobuf import text_format
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow_model_analysis.proto import config_pb2
-from tfx.components.example_gen import component as example_gen_component
-from tfx.components.example_gen.custom_executors import parquet_executor
+from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.pusher.component import Pusher
 from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.transform.component import Transform
-from tfx.dsl.components.base import executor_spec
 from tfx.orchestration import pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2
 
@@ -23,8 +21,12 @@ from tfx_federated import BeamBatchInferrer, FairnessEvaluator, FederatedTrainer
 
 PIPELINE_NAME = "flights"
 
-# Plain DirectRunner looks for a binary to download first.
-BEAM_PIPELINE_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
+# Plain DirectRunner looks for a binary to download first. This runner uses no container; but without a named one, TFX
+# builds a source distribution of itself for every component.
+BEAM_PIPELINE_ARGS = (
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    "--sdk_container_image=unused",
+)
 
 ROUNDS = 20
 BATCH_SIZE = 64
@@ -48,10 +50,12 @@ def create_pipeline(
     serving_directory: str,
     pipeline_name: str = PIPELINE_NAME,
     rounds: int = ROUNDS,
+    minimum_overall_auc: float = MINIMUM_OVERALL_AUC,
+    minimum_worst_silo_auc: float = MINIMUM_WORST_SILO_AUC,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
     beam_pipeline_args: Sequence[str] = BEAM_PIPELINE_ARGS,
 ) -> pipeline.Pipeline:
-    """Defines the way from Parquet files to a blessed model and its predictions.
+    """Defines the way from CSV files to a blessed model and its predictions.
 
     Args:
         pipeline_root: Where the artifacts go.
@@ -60,18 +64,16 @@ def create_pipeline(
         serving_directory: Where Pusher puts a blessed model.
         pipeline_name: Name of the pipeline; on Kubeflow Pipelines `[a-z0-9][a-z0-9-]*`.
         rounds: Rounds of federated averaging, at least 1.
+        minimum_overall_auc: A model below it over all rows is not blessed.
+        minimum_worst_silo_auc: A model below it on any silo with enough rows is not blessed.
         metadata_connection_config: The metadata store; None where the orchestrator has its own.
         beam_pipeline_args: Options of the Beam runner.
 
     Returns:
         The pipeline, for LocalDagRunner and KubeflowV2DagRunner alike.
     """
-    splits = [example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.parquet") for split in data.SPLITS]
-    example_gen = example_gen_component.FileBasedExampleGen(
-        input_base=data_root,
-        input_config=example_gen_pb2.Input(splits=splits),
-        custom_executor_spec=executor_spec.BeamExecutorSpec(parquet_executor.Executor),
-    ).with_id("ExampleGen")
+    splits = [example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.csv") for split in data.SPLITS]
+    example_gen = CsvExampleGen(input_base=data_root, input_config=example_gen_pb2.Input(splits=splits))
     statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
     # Without shapes, so that a flight may lack any value, at serving as in training.
     schema_gen = SchemaGen(statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False)
@@ -103,8 +105,8 @@ def create_pipeline(
         silo_models=federated_trainer.outputs["silo_models"],
         silo_key=data.SILO_KEY,
         eval_config=text_format.Parse(EVAL_CONFIG, config_pb2.EvalConfig()),
-        minimum_overall=MINIMUM_OVERALL_AUC,
-        minimum_worst_silo=MINIMUM_WORST_SILO_AUC,
+        minimum_overall=minimum_overall_auc,
+        minimum_worst_silo=minimum_worst_silo_auc,
         minimum_rows=MINIMUM_ROWS,
     )
     beam_batch_inferrer = BeamBatchInferrer(

@@ -21,8 +21,12 @@ from tfx_federated import BeamBatchInferrer, FairnessEvaluator, FederatedTrainer
 
 PIPELINE_NAME = "taxi"
 
-# Plain DirectRunner looks for a binary to download first.
-BEAM_PIPELINE_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
+# Plain DirectRunner looks for a binary to download first. This runner uses no container; but without a named one, TFX
+# builds a source distribution of itself for every component.
+BEAM_PIPELINE_ARGS = (
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    "--sdk_container_image=unused",
+)
 
 # The silo of the rides, a third of all, that name no company.
 WITHOUT_COMPANY = "without company"
@@ -49,6 +53,8 @@ def create_pipeline(
     serving_directory: str,
     pipeline_name: str = PIPELINE_NAME,
     rounds: int = ROUNDS,
+    minimum_overall_auc: float = MINIMUM_OVERALL_AUC,
+    minimum_worst_silo_auc: float = MINIMUM_WORST_SILO_AUC,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
     beam_pipeline_args: Sequence[str] = BEAM_PIPELINE_ARGS,
 ) -> pipeline.Pipeline:
@@ -61,6 +67,8 @@ def create_pipeline(
         serving_directory: Where Pusher puts a blessed model.
         pipeline_name: Name of the pipeline; on Kubeflow Pipelines `[a-z0-9][a-z0-9-]*`.
         rounds: Rounds of federated averaging, at least 1.
+        minimum_overall_auc: A model below it over all rows is not blessed.
+        minimum_worst_silo_auc: A model below it on any silo with enough rows is not blessed.
         metadata_connection_config: The metadata store; None where the orchestrator has its own.
         beam_pipeline_args: Options of the Beam runner.
 
@@ -103,8 +111,8 @@ def create_pipeline(
         silo_models=federated_trainer.outputs["silo_models"],
         silo_key=data.SILO_KEY,
         eval_config=text_format.Parse(EVAL_CONFIG, config_pb2.EvalConfig()),
-        minimum_overall=MINIMUM_OVERALL_AUC,
-        minimum_worst_silo=MINIMUM_WORST_SILO_AUC,
+        minimum_overall=minimum_overall_auc,
+        minimum_worst_silo=minimum_worst_silo_auc,
         minimum_rows=MINIMUM_ROWS,
     )
     beam_batch_inferrer = BeamBatchInferrer(

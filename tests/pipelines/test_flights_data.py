@@ -1,7 +1,7 @@
 import pathlib
 
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow.csv
 import pytest
 from pipelines.flights import data
 
@@ -17,7 +17,7 @@ def sample(tmp_path_factory):
 
 
 def _read(dataset, split):
-    return pq.read_table(dataset.folder / split / "flights.parquet")
+    return pyarrow.csv.read_csv(dataset.folder / split / "flights.csv")
 
 
 def test_every_flight_that_arrived_is_there_once(flights):
@@ -91,13 +91,13 @@ def test_prepared_folder_is_used_again(sample):
 def test_folder_of_another_scale_is_replaced(tmp_path):
     folder = tmp_path / "data"
     (folder / "train").mkdir(parents=True)
-    (folder / "train" / "stale.parquet").touch()
+    (folder / "train" / "stale.csv").touch()
     (folder / "dataset.json").write_text('{"form": 1, "scale": "full", "rows": {}}')
     assert data.prepare(folder, "sample").scale == "sample"
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
         "dataset.json",
-        "eval/flights.parquet",
-        "train/flights.parquet",
+        "eval/flights.csv",
+        "train/flights.csv",
     ]
 
 

@@ -17,5 +17,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_package_itself_imports_neither_tfx_nor_tensorflow():
-    script = "import sys, tfx_federated, tff_runtime.job, tff_runtime.model; print({'tfx', 'tensorflow'} & set(sys.modules))"
+    script = (
+        "import sys, tfx_federated, tff_runtime.job, tff_runtime.model; print({'tfx', 'tensorflow'} & set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "set()"

@@ -87,12 +87,14 @@ def test_the_argument_goes_before_the_environment_variable(monkeypatch, tmp_path
     real = tff_process.find_tff_python()
     monkeypatch.setenv(tff_process.PYTHON_VARIABLE, str(tmp_path / "nowhere"))
     assert tff_process.find_tff_python(real) == real
-    with pytest.raises(tff_process.TffInterpreterError, match=f"{tff_process.PYTHON_VARIABLE}: .*nowhere is no executable"):
+    with pytest.raises(
+        tff_process.TffInterpreterError, match=f"{tff_process.PYTHON_VARIABLE}: .*nowhere is no executable"
+    ):
         tff_process.find_tff_python()
 
 
 def test_an_interpreter_without_tff_is_refused_with_the_way_to_make_one():
-    with pytest.raises(tff_process.TffInterpreterError, match="no tensorflow-federated.*tfx-federated install-tff DIR"):
+    with pytest.raises(tff_process.TffInterpreterError, match=r"no tensorflow-federated.*install-tff DIR"):
         tff_process.find_tff_python(sys.executable)
 
 

@@ -1,0 +1,1 @@
+"""Where TFF runs its computations."""

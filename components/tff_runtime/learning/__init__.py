@@ -1,0 +1,1 @@
+"""Learning processes, and the loop that runs them round by round."""

@@ -1,8 +1,8 @@
 """Weighted federated averaging (McMahan et al., arXiv 1602.05629, algorithm 1) with a server optimizer.
 
-Each silo k runs SGD from the global weights w over its n_k rows and sends its update; the server applies its optimizer to
-the mean of the updates weighted by n_k (FedOpt: Reddi et al., arXiv 2003.00295, algorithm 1). Server SGD with learning
-rate 1 is plain federated averaging.
+Each silo k runs SGD from the global weights w over its n_k rows and sends its update; the server applies its optimizer
+to the mean of the updates weighted by n_k (FedOpt: Reddi et al., arXiv 2003.00295, algorithm 1). Server SGD with
+learning rate 1 is plain federated averaging.
 """
 
 from __future__ import annotations

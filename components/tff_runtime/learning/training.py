@@ -130,7 +130,8 @@ class Training:
             f"round {round_number}: the update of "
             f"{'silo ' + repr(silo) if silo is not None else 'a silo'} is not finite"
             f"{f' ({len(rejected)} silos in all)' if len(rejected) > 1 else ''}; the state after round "
-            f"{round_number - 1} is kept in {self._directory.checkpoints}. Lower client_learning_rate, scale the features, "
+            f"{round_number - 1} is kept in {self._directory.checkpoints}. Lower client_learning_rate, scale "
+            f"the features, "
             "or look at that silo's rows",
             silo=silo,
             round_number=round_number,
@@ -141,7 +142,8 @@ class Training:
             if rows == 0:
                 raise job_lib.JobError(
                     "NonFiniteUpdate",
-                    f"round {round_number}: silo {silo.silo!r}, training alone, has an update that is not finite; lower "
+                    f"round {round_number}: silo {silo.silo!r}, training alone, has an update that is not "
+                    f"finite; lower "
                     "client_learning_rate, or switch local_models off",
                     silo=silo.silo,
                     round_number=round_number,
@@ -175,7 +177,8 @@ class Training:
             if not math.isfinite(metrics["loss"]):
                 raise job_lib.JobError(
                     "NonFiniteLoss",
-                    f"round {round_number}: the loss of the {model} model on split {split!r} of silo {silo.silo!r} is not "
+                    f"round {round_number}: the loss of the {model} model on split {split!r} of silo "
+                    f"{silo.silo!r} is not "
                     "finite; lower client_learning_rate, or look at that silo's rows",
                     silo=silo.silo,
                     round_number=round_number,

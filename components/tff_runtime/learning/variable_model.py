@@ -46,9 +46,7 @@ def build_variable_model_function(
     return variable_model
 
 
-def initial_weights(
-    make_model: Callable[[], model_lib.FederatedModel], seed: int
-) -> tff.learning.models.ModelWeights:
+def initial_weights(make_model: Callable[[], model_lib.FederatedModel], seed: int) -> tff.learning.models.ModelWeights:
     """Returns the weights that Keras initialises under the seed, which TFF's own initialisation would not heed."""
     tf.keras.utils.set_random_seed(seed)
     keras_model = make_model().keras_model

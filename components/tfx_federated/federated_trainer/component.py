@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Optional, Union
+from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -69,11 +69,11 @@ class FederatedTrainer(base_component.BaseComponent):
 
     Component `outputs` contains:
 
-    - `model`: Channel of type `standard_artifacts.Model`. Its SavedModel's `serving_default` takes a batch of serialized
-      raw tf.Examples; the Transform graph is inside.
+    - `model`: Channel of type `standard_artifacts.Model`. Its SavedModel's `serving_default` takes a batch of
+      serialized raw tf.Examples; the Transform graph is inside.
     - `federated_run`: Channel of type `tfx_federated.FederatedRun`: metrics of each round and silo.
-    - `silo_models`: Channel of type `tfx_federated.SiloModels`, there with `local_models` only: the model that each silo
-      trained alone by the same steps, behind the same signature; each row is answered by its silo's.
+    - `silo_models`: Channel of type `tfx_federated.SiloModels`, there with `local_models` only: the model that each
+      silo trained alone by the same steps, behind the same signature; each row is answered by its silo's.
     """
 
     SPEC_CLASS = FederatedTrainerSpec
@@ -84,22 +84,22 @@ class FederatedTrainer(base_component.BaseComponent):
         silo_examples: types.BaseChannel,
         module_file: str,
         label_key: str,
-        transform_graph: Optional[types.BaseChannel] = None,
-        schema: Optional[types.BaseChannel] = None,
+        transform_graph: types.BaseChannel | None = None,
+        schema: types.BaseChannel | None = None,
         train_split: str = "train",
-        evaluation_split: Optional[str] = "eval",
-        rounds: Union[int, data_types.RuntimeParameter] = 10,
-        local_epochs: Union[int, data_types.RuntimeParameter] = 1,
-        batch_size: Union[int, data_types.RuntimeParameter] = 32,
-        client_learning_rate: Union[float, data_types.RuntimeParameter] = 0.1,
-        server_optimizer: Union[str, data_types.RuntimeParameter] = "sgd",
-        server_learning_rate: Union[float, data_types.RuntimeParameter] = 1.0,
-        evaluation_interval: Union[int, data_types.RuntimeParameter] = 5,
+        evaluation_split: str | None = "eval",
+        rounds: int | data_types.RuntimeParameter = 10,
+        local_epochs: int | data_types.RuntimeParameter = 1,
+        batch_size: int | data_types.RuntimeParameter = 32,
+        client_learning_rate: float | data_types.RuntimeParameter = 0.1,
+        server_optimizer: str | data_types.RuntimeParameter = "sgd",
+        server_learning_rate: float | data_types.RuntimeParameter = 1.0,
+        evaluation_interval: int | data_types.RuntimeParameter = 5,
         local_models: bool = False,
-        seed: Union[int, data_types.RuntimeParameter] = 0,
-        custom_config: Optional[Mapping[str, Any]] = None,
-        tff_python: Optional[str] = None,
-    ):
+        seed: int | data_types.RuntimeParameter = 0,
+        custom_config: Mapping[str, Any] | None = None,
+        tff_python: str | None = None,
+    ) -> None:
         """Constructs a FederatedTrainer.
 
         Args:
@@ -108,7 +108,7 @@ class FederatedTrainer(base_component.BaseComponent):
             label_key: Name of the numeric feature to predict.
             transform_graph: Channel of type `standard_artifacts.TransformGraph`: the silo examples were transformed by
                 it, and the model will carry it.
-            schema: Channel of type `standard_artifacts.Schema`, in the place of `transform_graph` for raw silo examples.
+            schema: Channel of type `standard_artifacts.Schema`, instead of `transform_graph` for raw silo examples.
             train_split: Split to train on.
             evaluation_split: Split to measure every silo on beside `train_split`, or None.
             rounds: Number of rounds, at least 1.
@@ -129,7 +129,8 @@ class FederatedTrainer(base_component.BaseComponent):
         """
         if (transform_graph is None) == (schema is None):
             raise ValueError(
-                "FederatedTrainer needs either transform_graph (the silo examples are transformed) or schema (they are raw)"
+                "FederatedTrainer needs either transform_graph (the silo examples are transformed) or schema "
+                "(they are raw)"
             )
         settings = {
             "rounds": rounds,
@@ -165,7 +166,7 @@ class FederatedTrainer(base_component.BaseComponent):
         )
 
 
-def _digest(module_file: str) -> Optional[str]:
+def _digest(module_file: str) -> str | None:
     """Returns a digest of the module, so that a changed file is not served from TFX's cache."""
     if not fileio.exists(module_file):
         return None

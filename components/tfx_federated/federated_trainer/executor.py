@@ -89,7 +89,8 @@ class _Inputs:
             specs = raw_specs = schema_utils.schema_as_feature_spec(schema).feature_spec
         if self.reader.silo_key not in specs:
             raise feature_specs.FeatureError(
-                f"silo key {self.reader.silo_key!r} is not among the features {sorted(specs)} of the Transform graph or schema; "
+                f"silo key {self.reader.silo_key!r} is not among the features {sorted(specs)} of the "
+                f"Transform graph or schema; "
                 "return it unchanged from preprocessing_fn"
             )
         self.specs = silo_arrays.StoredSpecs(
@@ -102,7 +103,7 @@ class _Inputs:
 
 @contextlib.contextmanager
 def _job_directory(context: base_executor.BaseExecutor.Context | None) -> Iterator[job_lib.JobDirectory]:
-    """Yields a folder on this machine. TFX's folder for stateful work outlives a failure, with the last checkpoint in it."""
+    """Yields a folder on this machine; TFX's folder for stateful work outlives a failure, with the last checkpoint."""
     stateful = context.stateful_working_dir if context else None
     if stateful and "://" not in stateful:
         yield job_lib.JobDirectory(pathlib.Path(stateful) / "job")

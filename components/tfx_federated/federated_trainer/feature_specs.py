@@ -32,7 +32,8 @@ def dense_numeric(specs: Mapping[str, Any], silo_key: str, label_key: str) -> di
     }
     if not features:
         raise FeatureError(
-            f"no feature of the silo examples is a dense number; there are {sorted(specs)}. Make dense float or integer "
+            f"no feature of the silo examples is a dense number; there are {sorted(specs)}. Make dense float "
+            f"or integer "
             "features in preprocessing_fn"
         )
     return features
@@ -53,11 +54,13 @@ def label(specs: Mapping[str, Any], label_key: str) -> tf.io.FixedLenFeature:
     spec = specs[label_key]
     if spec.dtype not in _DTYPES:
         raise FeatureError(
-            f"label {label_key!r} is not numeric but {spec.dtype.name}; turn it into an integer or a float in preprocessing_fn"
+            f"label {label_key!r} is not numeric but {spec.dtype.name}; turn it into an integer or a float in "
+            f"preprocessing_fn"
         )
     if not isinstance(spec, tf.io.FixedLenFeature):
         raise FeatureError(
-            f"label {label_key!r} is not in every row, or has not one value in each (it is a {type(spec).__name__}); fill it, "
+            f"label {label_key!r} is not in every row, or has not one value in each (it is a "
+            f"{type(spec).__name__}); fill it, "
             "or leave those rows out before SiloPartitioner"
         )
     return spec

@@ -32,5 +32,6 @@ def check(settings: Mapping[str, Any]) -> None:
     optimizer = settings.get("server_optimizer", job_lib.SERVER_OPTIMIZERS[0])
     if optimizer not in job_lib.SERVER_OPTIMIZERS:
         raise ValueError(
-            f"FederatedTrainer: server_optimizer is {optimizer!r}; it must be one of {', '.join(job_lib.SERVER_OPTIMIZERS)}"
+            f"FederatedTrainer: server_optimizer is {optimizer!r}; it must be one of "
+            f"{', '.join(job_lib.SERVER_OPTIMIZERS)}"
         )

@@ -29,7 +29,9 @@ class TrainingProgress:
         """Shows one event of `progress.jsonl`."""
         if event["event"] == "training":
             self._bar.update(event["finished"])
-            logging.info("Federated training: %d silos, round %d of %d", event["silos"], event["finished"], event["rounds"])
+            logging.info(
+                "Federated training: %d silos, round %d of %d", event["silos"], event["finished"], event["rounds"]
+            )
         elif event["event"] == "round":
             self._bar.update()
             self._bar.set_postfix(loss=f"{event['loss']:.4f}")

@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 
 
 def save(
-    path: str, inner_path: str | os.PathLike[str], features: "ModelFeatures", silo: "SiloFeature | None" = None
+    path: str, inner_path: str | os.PathLike[str], features: ModelFeatures, silo: SiloFeature | None = None
 ) -> None:
     """Saves a model of the TFF side behind a signature on serialized examples.
 
@@ -67,7 +67,7 @@ class SiloFeature:
         self._silo_of_rows_without = silo_of_rows_without
 
     def __call__(self, features: Mapping[str, Any]) -> tf.Tensor:
-        """Returns a string tensor of shape (batch,); rows without a silo have the empty string or their assigned silo."""
+        """Returns a string tensor of shape (batch,); rows without a silo have "" or the silo they were assigned to."""
         values = features[self._silo_key]
         if values.dtype != tf.string:
             values = (

@@ -1,7 +1,7 @@
 """Turns the rows of SiloExamples into fixed-layout arrays, the rows of all silos one after the other.
 
-Rows are parsed many at a time whatever silo they belong to, and written through memory maps: the memory needed depends on
-neither the number of silos nor that of rows.
+Rows are parsed many at a time whatever silo they belong to, and written through memory maps: the memory needed depends
+on neither the number of silos nor that of rows.
 """
 
 from __future__ import annotations
@@ -72,15 +72,14 @@ def write_split(
     entries = reader.entries(split)
     ends = np.cumsum([entry.rows for entry in entries])
     silos = tuple(
-        job_lib.SiloRows(entry.silo, int(end) - entry.rows, entry.rows) for entry, end in zip(entries, ends, strict=True)
+        job_lib.SiloRows(entry.silo, int(end) - entry.rows, entry.rows)
+        for entry, end in zip(entries, ends, strict=True)
     )
     if not silos:
         raise feature_specs.FeatureError(f"split {split!r} of the silo examples has no rows")
     total = int(ends[-1])
     stored = {**specs.stored_features(), specs.label_key: specs.stored_label()}
-    arrays = {
-        name: _create(directory.array(split, feature), feature, total) for name, feature in stored.items()
-    }
+    arrays = {name: _create(directory.array(split, feature), feature, total) for name, feature in stored.items()}
     records = itertools.chain.from_iterable(reader.read(entry) for entry in entries)
     start = 0
     for batch in _batched(records, _ROWS_PER_PARSE):
@@ -117,7 +116,8 @@ def _parse(
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(array))[0][0])
             raise feature_specs.FeatureError(
-                f"silo {_silo_of(start + row, silos)!r}: feature {name!r} has a value that is not finite; fill missing values "
+                f"silo {_silo_of(start + row, silos)!r}: feature {name!r} has a value that is not finite; "
+                f"fill missing values "
                 "in preprocessing_fn, or let SiloPartitioner put such rows aside (maximum_malformed_share)"
             )
     return values
@@ -130,7 +130,8 @@ def _first_broken(batch: list[bytes], specs: StoredSpecs) -> tuple[int, str]:
                 tf.io.parse_example(tf.constant([record]), {name: spec})
             except tf.errors.InvalidArgumentError:
                 return row, (
-                    f"a row has no feature {name!r} of type {spec.dtype.name} and shape {tuple(spec.shape)}; the silo examples "
+                    f"a row has no feature {name!r} of type {spec.dtype.name} and shape {tuple(spec.shape)}; "
+                    f"the silo examples "
                     "and the schema or Transform graph do not belong together, or the feature is missing in that row"
                 )
     raise AssertionError("a batch that cannot be parsed has a row that cannot be parsed")

@@ -44,7 +44,7 @@ def test_the_model_predicts_a_probability_for_serialized_raw_examples_without_la
     predictions = predict(trained["model"], [record.SerializeToString(), *ROWS["eval"]])
     assert predictions.shape == (1 + len(ROWS["eval"]), 1)
     assert predictions[0] == predictions[1]
-    assert ((0 < predictions) & (predictions < 1)).all()
+    assert ((predictions > 0) & (predictions < 1)).all()
 
 
 def test_the_models_loss_on_each_silo_is_the_one_that_tff_measured(trained):
@@ -89,15 +89,17 @@ def test_the_same_seed_gives_the_same_model(inputs, trained, tmp_path):
     outputs = case.outputs(tmp_path)
     executor.Executor(case.context(tmp_path)).Do(inputs, outputs, case.settings(tmp_path))
     for name in ("model", "silo_models"):
-        np.testing.assert_array_equal(
-            predict(outputs[name][0], ROWS["eval"]), predict(trained[name], ROWS["eval"])
-        )
+        np.testing.assert_array_equal(predict(outputs[name][0], ROWS["eval"]), predict(trained[name], ROWS["eval"]))
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"label_key": "nowhere"}, feature_specs.FeatureError, r"label 'nowhere' is not in the silo examples; there are \["),
+        (
+            {"label_key": "nowhere"},
+            feature_specs.FeatureError,
+            r"label 'nowhere' is not in the silo examples; there are \[",
+        ),
         ({"train_split": "nowhere"}, ValueError, "no split 'nowhere'"),
         ({"rounds": 0}, ValueError, "rounds is 0"),
         ({"client_learning_rate": float("nan")}, ValueError, "client_learning_rate is nan"),
@@ -127,7 +129,7 @@ def test_a_label_that_is_text_is_refused(inputs, tmp_path):
 def test_an_output_folder_that_is_in_use_is_refused(inputs, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "something").write_text("of somebody")
-    outputs = {name: artifacts for name, artifacts in case.outputs(tmp_path / "other").items()}
+    outputs = case.outputs(tmp_path / "other")
     outputs["model"][0].uri = str(tmp_path / "model")
     with pytest.raises(FileExistsError, match="output 'model'"):
         executor.Executor(case.context(tmp_path)).Do(inputs, outputs, case.settings(tmp_path))

@@ -1,0 +1,35 @@
+"""Both pipelines compile to what Kubeflow Pipelines takes."""
+
+import kfp.components
+import pytest
+import yaml
+from pipelines.flights import kubeflow_runner as flights
+from pipelines.taxi import kubeflow_runner as taxi
+
+NODES = {
+    "BeamBatchInferrer",
+    "CsvExampleGen",
+    "ExampleValidator",
+    "FairnessEvaluator",
+    "FederatedTrainer",
+    "Pusher",
+    "SchemaGen",
+    "SiloPartitioner",
+    "StatisticsGen",
+    "Transform",
+}
+
+
+@pytest.mark.parametrize("runner", [flights, taxi])
+def test_a_pipeline_compiles_to_a_specification_that_kfp_loads(runner, tmp_path):
+    file = tmp_path / "pipeline.yaml"
+    runner.compile_pipeline(file, image="registry/image:1")
+    specification = yaml.safe_load(file.read_text())
+    assert specification["schemaVersion"] == "2.1.0"
+    assert set(specification["root"]["dag"]["tasks"]) == NODES
+    executors = specification["deploymentSpec"]["executors"]
+    images = {name: executor["container"]["image"] for name, executor in executors.items()}
+    assert images == {f"{node}_executor": "registry/image:1" for node in NODES}
+    outputs = specification["components"]["SiloPartitioner"]["outputDefinitions"]["artifacts"]
+    assert "tfx_federated.SiloExamples" in str(outputs["silo_examples"])
+    assert set(kfp.components.load_component_from_file(str(file)).pipeline_spec.components) >= NODES
