@@ -23,7 +23,7 @@ def test_a_silo_key_that_no_row_has_fails_the_execution_and_names_the_features(t
     ).with_id("Examples")
     partitioner = SiloPartitioner(examples=examples.outputs["result"], silo_key="airline")
     config = metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
-    with pytest.raises(Exception, match="airline.*company"):
+    with pytest.raises(Exception, match=r"airline.*company"):
         local_dag_runner.LocalDagRunner().run(
             pipeline.Pipeline(
                 "failing",
@@ -36,4 +36,8 @@ def test_a_silo_key_that_no_row_has_fails_the_execution_and_names_the_features(t
     store = ml_metadata.MetadataStore(config)
     (execution,) = store.get_executions_by_type("tfx_federated.silo_partitioner.component.SiloPartitioner")
     assert execution.last_known_state == metadata_store_pb2.Execution.FAILED
-    assert not [artifact for artifact in store.get_artifacts() if artifact.type == "tfx_federated.SiloExamples" and artifact.state == metadata_store_pb2.Artifact.LIVE]
+    assert not [
+        artifact
+        for artifact in store.get_artifacts()
+        if artifact.type == "tfx_federated.SiloExamples" and artifact.state == metadata_store_pb2.Artifact.LIVE
+    ]

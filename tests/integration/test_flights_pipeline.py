@@ -53,14 +53,15 @@ class Run:
             )
         )
         self.serving = folder / "serving"
+        self.raw_eval_pattern = str(folder / "artifacts" / "CsvExampleGen" / "examples" / "*" / "Split-eval" / "*")
         self.uris = summary.artifacts_of_latest_run(self.metadata_file)
         self.reader = silo_examples.SiloExamplesReader(self.uris["tfx_federated.SiloExamples"])
         self.model = tf.saved_model.load(path_utils.serving_model_path(self.uris["Model"]))
         self.report = report.read(self.uris["tfx_federated.FairnessReport"])
 
     def raw_eval_rows(self):
-        pattern = f"{self.uris['Examples']}/Split-eval/*"
-        return [record.numpy() for record in tf.data.TFRecordDataset(tf.io.gfile.glob(pattern), "GZIP")]
+        files = tf.io.gfile.glob(self.raw_eval_pattern)
+        return [record.numpy() for record in tf.data.TFRecordDataset(files, "GZIP")]
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def test_label_and_silo_pass_as_they_came(dataset, module, request):
 def test_model_tells_a_probability_per_row(module):
     arguments = model.ModelArguments({"inputs": model.FeatureSpec("float32", (7,))}, module.LABEL_KEY, {})
     federated_model = module.model_fn(arguments)
-    assert federated_model.keras_model.input_names == ["inputs"]
+    assert [tensor.name for tensor in federated_model.keras_model.inputs] == ["inputs"]
     probability = federated_model.keras_model(np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)).numpy()
     assert probability.shape == (5, 1)
     assert ((probability > 0) & (probability < 1)).all()

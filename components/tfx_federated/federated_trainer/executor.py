@@ -103,13 +103,17 @@ class _Inputs:
 
 @contextlib.contextmanager
 def _job_directory(context: base_executor.BaseExecutor.Context | None) -> Iterator[job_lib.JobDirectory]:
-    """Yields a folder on this machine; TFX's folder for stateful work outlives a failure, with the last checkpoint."""
+    """Yields a folder on this machine, which outlives a failure with the last checkpoint in it.
+
+    It is TFX's own folder for stateful work where there is one: TFX removes that after a success.
+    """
     stateful = context.stateful_working_dir if context else None
     if stateful and "://" not in stateful:
         yield job_lib.JobDirectory(pathlib.Path(stateful) / "job")
     else:
-        with tempfile.TemporaryDirectory(prefix="tfx-federated-") as folder:
-            yield job_lib.JobDirectory(pathlib.Path(folder) / "job")
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="tfx-federated-"))
+        yield job_lib.JobDirectory(folder / "job")
+        shutil.rmtree(folder)
 
 
 def _write_job(

@@ -15,9 +15,8 @@ class TrainingProgress:
 
     def __init__(self, rounds: int) -> None:
         """Starts at round 0 of `rounds`."""
-        self._bar = tqdm.tqdm(
-            total=rounds, desc="Federated training", unit="round", disable=not sys.stderr.isatty(), leave=False
-        )
+        self._has_bar = sys.stderr.isatty()
+        self._bar = tqdm.tqdm(total=rounds, desc="Federated training", unit="round", disable=not self._has_bar)
 
     def __enter__(self) -> TrainingProgress:
         return self
@@ -29,14 +28,16 @@ class TrainingProgress:
         """Shows one event of `progress.jsonl`."""
         if event["event"] == "training":
             self._bar.update(event["finished"])
-            logging.info(
-                "Federated training: %d silos, round %d of %d", event["silos"], event["finished"], event["rounds"]
-            )
+            self._say("%d silos, round %d of %d", event["silos"], event["finished"], event["rounds"])
         elif event["event"] == "round":
             self._bar.update()
             self._bar.set_postfix(loss=f"{event['loss']:.4f}")
-            logging.info(
-                "Round %d of %d: loss %.6f, %.2f s", event["round"], event["rounds"], event["loss"], event["seconds"]
+            self._say(
+                "round %d of %d: loss %.6f, %.2f s", event["round"], event["rounds"], event["loss"], event["seconds"]
             )
         else:
-            logging.info("Federated training: %s", event["event"])
+            self._say(event["event"])
+
+    def _say(self, text: str, *values: Any) -> None:
+        if not self._has_bar:
+            logging.info("Federated training: " + text, *values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -66,8 +67,8 @@ def write_split(
         The silos of the split and their rows.
 
     Raises:
-        FeatureError: A row lacks a feature, has another type or number of values, or a value is not finite; the message
-            names silo and feature.
+        FeatureError: A row lacks a feature, or has another type or number of values; the message names both.
+        OSError: The arrays do not fit on the disk.
     """
     entries = reader.entries(split)
     ends = np.cumsum([entry.rows for entry in entries])
@@ -94,7 +95,11 @@ def write_split(
 
 def _create(path: pathlib.Path, feature: job_lib.StoredFeature, rows: int) -> np.memmap:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=feature.dtype, shape=(rows, *feature.shape))
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=feature.dtype, shape=(rows, *feature.shape))
+    # A sparse file on a full disk would end the process with SIGBUS at some later write.
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _batched(records: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
@@ -111,16 +116,7 @@ def _parse(
     except tf.errors.InvalidArgumentError:
         row, message = _first_broken(batch, specs)
         raise feature_specs.FeatureError(f"silo {_silo_of(start + row, silos)!r}: {message}") from None
-    values = {name: tensor.numpy() for name, tensor in parsed.items()}
-    for name, array in values.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise feature_specs.FeatureError(
-                f"silo {_silo_of(start + row, silos)!r}: feature {name!r} has a value that is not finite; "
-                f"fill missing values "
-                "in preprocessing_fn, or let SiloPartitioner put such rows aside (maximum_malformed_share)"
-            )
-    return values
+    return {name: tensor.numpy() for name, tensor in parsed.items()}
 
 
 def _first_broken(batch: list[bytes], specs: StoredSpecs) -> tuple[int, str]:

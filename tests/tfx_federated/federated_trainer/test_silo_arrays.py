@@ -1,3 +1,6 @@
+import resource
+import signal
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,6 +55,22 @@ def test_a_missing_label_is_named_with_its_silo(tmp_path):
     rows = [*case.rows({"a": 3}, 0), case.serialized("b", 1.0, (1.0, 1.0), 0, late=None)]
     with pytest.raises(feature_specs.FeatureError, match="silo 'b': a row has no feature 'late' of type int64"):
         write(tmp_path, rows)
+
+
+@pytest.fixture
+def full_disk():
+    """Lets this process write no file beyond 1 KB, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_arrays_that_do_not_fit_on_the_disk_are_an_error_before_the_first_row(tmp_path, full_disk):
+    with pytest.raises(OSError, match="File too large"):
+        silo_arrays._create(tmp_path / "x.npy", job_lib.StoredFeature("float32", (), "x.npy"), 1_000_000)
 
 
 def test_a_feature_of_another_width_is_named_with_its_silo(tmp_path):
