@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 
 from tfx_federated.federated_trainer import progress
 
@@ -35,16 +36,16 @@ def test_lines_where_there_is_no_terminal(caplog):
 
 
 def read_all(terminal):
-    with open(terminal, "rb", buffering=0) as file:
-        # The end of a pseudo-terminal whose other side is closed is an input/output error.
-        with contextlib.suppress(OSError):
-            while chunk := file.read(4096):
-                yield chunk
+    # The end of a pseudo-terminal whose other side is closed is an input/output error.
+    with open(terminal, "rb", buffering=0) as file, contextlib.suppress(OSError):
+        while chunk := file.read(4096):
+            yield chunk
 
 
 def test_a_bar_that_reaches_the_end_on_a_terminal():
     script = "from tests.tfx_federated.federated_trainer import test_progress; test_progress.show()"
     terminal, child_side = pty.openpty()
+    termios.tcsetwinsize(child_side, (25, 100))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", script], stderr=child_side, env=environment, check=True)
     os.close(child_side)
