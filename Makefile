@@ -1,6 +1,6 @@
 # make demo, make test: each does all the set-up it needs. Nothing is written outside this folder, except uv's cache.
 ENVIRONMENTS := .environments
-UV := $(ENVIRONMENTS)/uv/bin/uv
+UV := $(or $(shell command -v uv),$(ENVIRONMENTS)/uv/bin/uv)
 TFX := $(ENVIRONMENTS)/tfx
 TFF := $(ENVIRONMENTS)/tff
 SCALE ?= sample
@@ -28,21 +28,24 @@ lint: setup
 
 setup: $(TFX)/.complete $(TFF)/.complete
 
-$(UV):
+.PHONY: python3.11
+python3.11:
 	@python3.11 -c "" 2>/dev/null || { echo "tfx-federated needs CPython 3.11: install it so that 'python3.11' is on PATH, then run make again." >&2; exit 1; }
+
+$(ENVIRONMENTS)/uv/bin/uv: | python3.11
 	python3.11 -m venv $(ENVIRONMENTS)/uv
-	$(ENVIRONMENTS)/uv/bin/python -m pip install --quiet uv
+	$(ENVIRONMENTS)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 # An environment is complete when its lock is installed; a half-made one is made anew.
-$(ENVIRONMENTS)/%/.complete: requirements/%.txt requirements/%-test.txt $(UV)
-	$(UV) venv --quiet --clear --python 3.11 $(@D)
+$(ENVIRONMENTS)/%/.complete: requirements/%.txt requirements/%-test.txt | python3.11 $(UV)
+	$(UV) venv --quiet --clear --python python3.11 $(@D)
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --require-hashes -r requirements/$*.txt
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --require-hashes -r requirements/$*-test.txt
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --editable .
 	@touch $@
 
 LOCK := pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11
-lock: $(UV)
+lock: | $(UV)
 	$(UV) $(LOCK) pyproject.toml --extra tfx --extra demo --output-file requirements/tfx.txt
 	$(UV) $(LOCK) pyproject.toml --extra tff --output-file requirements/tff.txt
 	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from tfx.dsl.io import fileio
@@ -39,11 +40,17 @@ def test_a_process_that_dies_without_a_word_shows_the_end_of_its_log(tmp_path):
         tff_process.run_job(directory, tff_process.find_tff_python(), lambda event: None)
 
 
+# Only to end a test that would wait for ever.
+DEADLINE_SECONDS = 120
+
 # The starter prints a line once the worker is there; the test then ends the starter and waits until nothing is left.
 STARTER = """
-import sys
+import signal, sys
 from tff_runtime import job
 from tfx_federated import tff_process
+
+# A shell starts background commands, and so perhaps these tests, with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def on_event(event):
     if event["event"] == "round":
@@ -65,15 +72,16 @@ def test_an_ended_starter_takes_the_tff_process_and_its_worker_with_it(tmp_path,
         assert starter.stdout.readline() == b"round\n"
         (worker,) = worker_processes()
         starter.send_signal(number)
-        starter.wait()
+        starter.wait(DEADLINE_SECONDS)
     # The worker inherits the log file: once no process holds it, all are gone. fuser-like, through /proc.
     _wait_until_nobody_holds(directory.log)
     assert worker not in worker_processes()
 
 
 def _wait_until_nobody_holds(file: pathlib.Path):
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while any(_holds(process, file) for process in pathlib.Path("/proc").glob("[0-9]*")):
-        os.sched_yield()
+        assert time.monotonic() < deadline, f"a process still writes to {file}"
 
 
 def _holds(process: pathlib.Path, file: pathlib.Path):

@@ -126,6 +126,13 @@ def test_a_label_that_is_text_is_refused(inputs, tmp_path):
         run_with(changed, tmp_path)
 
 
+def test_a_silo_key_that_the_schema_does_not_have_is_named(inputs, tmp_path):
+    text = case.SCHEMA.replace('name: "company"', 'name: "airline"')
+    changed = {**inputs, "schema": [case.schema_artifact(tmp_path / "schema", text)]}
+    with pytest.raises(feature_specs.FeatureError, match=r"silo key 'company' is not among the features \['airline'"):
+        run_with(changed, tmp_path)
+
+
 def test_an_output_folder_that_is_in_use_is_refused(inputs, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "something").write_text("of somebody")

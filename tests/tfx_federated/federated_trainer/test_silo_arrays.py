@@ -1,3 +1,4 @@
+import contextlib
 import resource
 import signal
 
@@ -57,19 +58,21 @@ def test_a_missing_label_is_named_with_its_silo(tmp_path):
         write(tmp_path, rows)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
     """Lets this process write no file beyond 1 KB, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_arrays_that_do_not_fit_on_the_disk_are_an_error_before_the_first_row(tmp_path, full_disk):
-    with pytest.raises(OSError, match="File too large"):
+def test_arrays_that_do_not_fit_on_the_disk_are_an_error_before_the_first_row(tmp_path):
+    with pytest.raises(OSError, match="File too large"), full_disk():
         silo_arrays._create(tmp_path / "x.npy", job_lib.StoredFeature("float32", (), "x.npy"), 1_000_000)
 
 
