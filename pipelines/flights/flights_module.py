@@ -19,6 +19,7 @@ INPUTS = "inputs"
 NUMBERS = (
     "scheduled_departure_minute",
     "scheduled_arrival_minute",
+    "scheduled_departures",
     "distance",
     "temperature",
     "dew_point",
@@ -27,15 +28,17 @@ NUMBERS = (
     "wind_north",
     "wind_east",
     "precipitation",
+    "highest_precipitation",
     "pressure",
     "visibility",
+    "lowest_visibility",
     "plane_age",
     "seats",
 )
 # Weather or aircraft unknown: one indicator each, since their columns are missing together.
 INDICATED = ("temperature", "seats")
 # Features whose values lie on a long tail.
-LOGARITHMIC = {"distance": 1.0, "precipitation": 100.0}
+LOGARITHMIC = {"distance": 1.0, "precipitation": 100.0, "highest_precipitation": 100.0}
 LARGEST_Z_SCORE = 4.0
 # Integer codes by their number of values, counted from 0; a value out of range, or none, is all zeros.
 CODES = {"month": 13, "weekday": 7, "scheduled_hour": 24}
@@ -56,7 +59,7 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
             so that a value may be missing at serving).
 
     Returns:
-        `inputs` (float32, [rows, 169]), `delayed` (int64, [rows, 1]) and `carrier` (as it came, missing where missing).
+        `inputs` (float32, [rows, 172]), `delayed` (int64, [rows, 1]) and `carrier` (as it came, missing where missing).
     """
     import tensorflow_transform as tft
 
@@ -64,7 +67,8 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
         values = tf.cast(inputs[name].values, tf.float32)
         if name in LOGARITHMIC:
             values = tf.math.log1p(LOGARITHMIC[name] * values)
-        scaled = tft.scale_to_z_score(inputs[name].with_values(values))
+        known = inputs[name].with_values(values)
+        scaled = known.with_values((values - _coarse(tft.mean(known))) / _coarse(tf.sqrt(tft.var(known))))
         return tf.clip_by_value(_dense(scaled, 0.0), -LARGEST_Z_SCORE, LARGEST_Z_SCORE)
 
     def names_as_one_hot(name: str, size: int) -> tf.Tensor:
@@ -87,6 +91,11 @@ def _dense(feature: tf.SparseTensor, default: Any) -> tf.Tensor:
     """Returns the value of each row, or the default where a row has none; shape [rows]."""
     one_column = tf.SparseTensor(feature.indices, feature.values, [feature.dense_shape[0], 1])
     return tf.sparse.to_dense(one_column, tf.constant(default, feature.dtype))[:, 0]
+
+
+def _coarse(statistic: tf.Tensor) -> tf.Tensor:
+    """Rounds to about three digits: the later ones depend on the order in which Beam adds, so that runs would differ."""
+    return tf.cast(tf.cast(statistic, tf.bfloat16), tf.float32)
 
 
 def _is_present(feature: tf.SparseTensor) -> tf.Tensor:

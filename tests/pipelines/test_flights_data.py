@@ -52,6 +52,36 @@ def test_first_flight_has_its_weather_and_its_aircraft(flights):
     assert first["wind_east"] < 0
 
 
+@pytest.mark.parametrize(
+    ("date", "departures"),
+    [
+        # 842 flights in all; 5, 2 and 4 of them did not arrive.
+        ("2013-01-01", {"EWR": 305, "JFK": 297, "LGA": 240}),
+        # After a blizzard: 98, 132 and 61 of them arrived.
+        ("2013-02-09", {"EWR": 231, "JFK": 274, "LGA": 179}),
+    ],
+)
+def test_scheduled_departures_of_a_day_include_cancelled_flights(flights, date, departures):
+    day = flights[flights["date"] == date].groupby("origin")["scheduled_departures"]
+    assert day.min().to_dict() == day.max().to_dict() == departures
+
+
+@pytest.mark.parametrize(
+    ("hour", "precipitation", "visibility"),
+    [
+        # Newark: 0.31 inches at 4, at most 0.19 from 5 to 18, 0.38 at 19, 0.50 at 21; 2 miles at 19, else 2.5 or more.
+        (15, 0.31, 3.0),
+        (16, 0.19, 3.0),
+        (20, 0.38, 2.0),
+    ],
+)
+def test_weather_extremes_are_those_of_the_twelve_hours_to_departure(flights, hour, precipitation, visibility):
+    rows = (flights["date"] == "2013-06-07") & (flights["origin"] == "EWR") & (flights["scheduled_hour"] == hour)
+    assert rows.any()
+    assert flights["highest_precipitation"][rows].to_numpy() == pytest.approx(precipitation)
+    assert (flights["lowest_visibility"][rows] == visibility).all()
+
+
 def test_evaluation_days_are_110_whole_days(flights):
     days = data.eval_dates(flights["date"])
     assert len(days) == 110

@@ -52,7 +52,7 @@ def taxi(tmp_path_factory):
     ("dataset", "width"),
     [
         # Numbers, indicators, month, weekday, hour, origin, destination; an OOV column for each of the last two.
-        ("flights", 14 + 2 + 13 + 7 + 24 + (3 + 1) + (104 + 1)),
+        ("flights", 17 + 2 + 13 + 7 + 24 + (3 + 1) + (104 + 1)),
         # Numbers, month, weekday, hour, two community areas, payment type with its OOV column.
         ("taxi", 3 + 13 + 8 + 24 + 78 + 78 + (4 + 1)),
     ],
