@@ -2,9 +2,9 @@
 
 Below the artifact's URI lie:
 
-- `Split-<split>/shard-00000-of-00004.tfrecord`: uncompressed TFRecords of serialized tf.Examples, sorted by silo (order
-  of the UTF-8 bytes) and inside a silo by the bytes of the record. A silo's rows of one split lie side by side in
-  exactly one shard. A shard without rows has no file.
+- `Split-<split>/shard-00000-of-00004.tfrecord`: uncompressed TFRecords of tf.Examples, serialized with their
+  features in alphabetical order, sorted by silo (order of the UTF-8 bytes) and inside a silo by the bytes of the
+  record. A silo's rows of one split lie side by side in exactly one shard. A shard without rows has no file.
 - `index.parquet`: one row per (split, silo), sorted so; the columns are the fields of `SiloEntry`.
 - `set_aside/<split>-00000-of-00004.parquet`: the rows that were put aside, see
   `tfx_federated.silo_partitioner.set_aside`.

@@ -94,7 +94,7 @@ def _dense(feature: tf.SparseTensor, default: Any) -> tf.Tensor:
 
 
 def _coarse(statistic: tf.Tensor) -> tf.Tensor:
-    """Rounds to about three digits: the later ones depend on the order in which Beam adds, so that runs would differ."""
+    """Rounds to about three digits: later ones depend on the order in which Beam adds, so that runs would differ."""
     return tf.cast(tf.cast(statistic, tf.bfloat16), tf.float32)
 
 

@@ -76,11 +76,20 @@ def shard_of(key: bytes, shards: int) -> int:
     return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") % shards
 
 
+def canonical(example: tf.train.Example) -> bytes:
+    """Returns the row in the one serialization that depends on nothing but its features.
+
+    Protocol buffers write the features of a row in any order, another one in each process; sorted by such bytes, the
+    same rows would come in another order in each run, and train another model.
+    """
+    return example.SerializeToString(deterministic=True)
+
+
 class JudgeRows(beam.DoFn):
     """Judges (split, record) pairs and counts them.
 
     Outputs:
-        main: `(shard, (split, silo, record))`, the rows to partition.
+        main: `(shard, (split, silo, record))`, the rows to partition, in their canonical serialization.
         SET_ASIDE_OUTPUT: `((split, shard), (reason, feature, silo, record))`, the rows put aside, spread over the
             shards by their bytes.
         TALLY_OUTPUT: `(key, rows)` per bundle, see `tally.Tally`.
@@ -106,7 +115,7 @@ class JudgeRows(beam.DoFn):
             self._tally["assigned", split] += 1
             reason, silo = "", self._parameters.assigned_silo
         if not reason:
-            yield shard_of(silo.encode("utf-8"), self._parameters.shards), (split, silo, record)
+            yield shard_of(silo.encode("utf-8"), self._parameters.shards), (split, silo, canonical(example))
             return
         self._tally["set_aside", split, reason, feature, silo] += 1
         key = split, shard_of(record, self._parameters.shards)

@@ -1,5 +1,6 @@
 import collections
 import hashlib
+import itertools
 
 import apache_beam as beam
 import pytest
@@ -32,6 +33,16 @@ NAN, INFINITY = float("nan"), float("inf")
 )
 def test_judgement(record, judgement):
     assert row_judgement.judge(row_judgement.parse_example(record), "company") == judgement
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(["company", "fare", "tip"])))
+def test_the_order_in_which_features_were_written_does_not_show(names):
+    values = {"company": "A", "fare": 1.5, "tip": 2.0}
+    # Messages written one behind the other read as one that holds the fields of all.
+    record = b"".join(serialized(**{name: values[name]}) for name in names)
+    canonical = row_judgement.canonical(row_judgement.parse_example(record))
+    assert canonical == row_judgement.canonical(tf.train.Example.FromString(serialized(**values)))
+    assert canonical.index(b"company") < canonical.index(b"fare") < canonical.index(b"tip")
 
 
 def test_a_missing_float_value_is_not_malformed():
