@@ -69,7 +69,7 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
             values = tf.math.log1p(LOGARITHMIC[name] * values)
         known = inputs[name].with_values(values)
         scaled = known.with_values((values - _coarse(tft.mean(known))) / _coarse(tf.sqrt(tft.var(known))))
-        return tf.clip_by_value(_dense(scaled, 0.0), -LARGEST_Z_SCORE, LARGEST_Z_SCORE)
+        return tf.clip_by_value(_coarse(_dense(scaled, 0.0)), -LARGEST_Z_SCORE, LARGEST_Z_SCORE)
 
     def names_as_one_hot(name: str, size: int) -> tf.Tensor:
         codes = tft.compute_and_apply_vocabulary(
@@ -93,9 +93,9 @@ def _dense(feature: tf.SparseTensor, default: Any) -> tf.Tensor:
     return tf.sparse.to_dense(one_column, tf.constant(default, feature.dtype))[:, 0]
 
 
-def _coarse(statistic: tf.Tensor) -> tf.Tensor:
-    """Rounds to about three digits: later ones depend on the order in which Beam adds, so that runs would differ."""
-    return tf.cast(tf.cast(statistic, tf.bfloat16), tf.float32)
+def _coarse(number: tf.Tensor) -> tf.Tensor:
+    """Rounds to about three digits: later ones depend on how Beam batches the rows, so that runs would differ."""
+    return tf.cast(tf.cast(number, tf.bfloat16), tf.float32)
 
 
 def _is_present(feature: tf.SparseTensor) -> tf.Tensor:
