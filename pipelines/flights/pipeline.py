@@ -33,8 +33,8 @@ BATCH_SIZE = 64
 CLIENT_LEARNING_RATE = 0.1
 
 MINIMUM_OVERALL_AUC = 0.65
-# A model worse than the toss of a coin for an airline must not be used for it. The smallest airlines have ten late flights
-# to test on, and so a standard error of about 0.1.
+# A model worse than the toss of a coin for an airline must not be used for it. The smallest airlines have ten late
+# flights to test on, and so a standard error of about 0.1.
 MINIMUM_WORST_SILO_AUC = 0.4
 MINIMUM_ROWS = 50
 
