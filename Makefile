@@ -48,7 +48,7 @@ LOCK := pip compile --quiet --generate-hashes --no-header --no-emit-index-url --
 lock: | $(UV)
 	$(UV) $(LOCK) pyproject.toml --extra tfx --extra demo --output-file requirements/tfx.txt
 	$(UV) $(LOCK) pyproject.toml --extra tff --output-file requirements/tff.txt
-	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt
+	$(UV) $(LOCK) pyproject.toml --extra test --extra test-kubeflow --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt
 	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tff.txt --output-file requirements/tff-test.txt
 
 clean:
