@@ -8,10 +8,17 @@ PYTEST_ARGUMENTS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH := components
 
-.PHONY: demo test test-tfx test-tff lint setup lock clean
+.PHONY: demo compile test test-tfx test-tff lint setup lock clean
 
 demo: setup
 	$(TFX)/bin/python -m pipelines.flights.demo --scale $(SCALE) --output build/demo
+
+IMAGE ?= tfx-federated:$(shell sed -n 's/^version = "\(.*\)"/\1/p;T;q' pyproject.toml)
+PIPELINES := $(notdir $(patsubst %/kubeflow_runner.py,%,$(wildcard pipelines/*/kubeflow_runner.py)))
+compile: setup
+	@for name in $(PIPELINES); do \
+	  $(TFX)/bin/tfx-federated compile pipelines/$$name --image $(IMAGE) --output build/pipelines/$$name.yaml || exit 1; \
+	done
 
 test: lint test-tff test-tfx
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
+import importlib
 import sys
 from collections.abc import Sequence
 
-from tfx_federated import tff_environment
+# Each module has `add_arguments(parser)` and `run(parsed)`, whose errors of the kinds below are what the user is told.
+COMMANDS = {
+    "compile": ("tfx_federated.kubeflow.pipeline_folder", "compile a pipeline for Kubeflow Pipelines"),
+    "install-tff": ("tfx_federated.tff_environment", "make the Python environment that TensorFlow Federated runs in"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,23 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="tfx-federated", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    install = commands.add_parser(
-        "install-tff",
-        help="make the Python environment that TensorFlow Federated runs in",
-        description=tff_environment.__doc__,
-    )
-    install.add_argument("directory", type=pathlib.Path, metavar="DIR", help="folder to make; it must not exist")
+    for name, (module_name, summary) in COMMANDS.items():
+        module = importlib.import_module(module_name)
+        command = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     parsed = parser.parse_args(arguments)
     try:
-        python = tff_environment.install(parsed.directory)
-    except tff_environment.InstallationError as error:
-        print(f"tfx-federated install-tff: {error}", file=sys.stderr)
+        return int(parsed.run(parsed))
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"tfx-federated {parsed.command}: {error}", file=sys.stderr)
         return 1
-    print(
-        f"TensorFlow Federated is installed. Let the trainer find it:\n\n    export "
-        f"{tff_environment.PYTHON_VARIABLE}={python}"
-    )
-    return 0
 
 
 if __name__ == "__main__":

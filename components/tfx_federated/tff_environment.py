@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 import shutil
 import subprocess
@@ -43,6 +44,25 @@ def install(directory: pathlib.Path) -> pathlib.Path:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     return environment_python
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `tfx-federated install-tff`."""
+    parser.add_argument("directory", type=pathlib.Path, metavar="DIR", help="folder to make; it must not exist")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Makes the environment that the command line names.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InstallationError: See `install`.
+    """
+    python = install(parsed.directory)
+    print(f"TensorFlow Federated is installed. Let the trainer find it:\n\n    export {PYTHON_VARIABLE}={python}")
+    return 0
 
 
 def _python_311() -> str:

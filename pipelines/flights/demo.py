@@ -119,7 +119,8 @@ def run(output: pathlib.Path, scale: str, terminal: TextIO) -> None:
     from absl import logging as absl_logging
 
     from pipelines.flights import kubeflow_runner, local_runner, summary
-    from tfx_federated import whole_files
+    from tfx_federated import __version__, whole_files
+    from tfx_federated.kubeflow import compiler
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     absl_logging.set_verbosity(absl_logging.INFO)
@@ -129,7 +130,9 @@ def run(output: pathlib.Path, scale: str, terminal: TextIO) -> None:
         local_runner.run(dataset.folder, output)
     finally:
         logging.getLogger().removeHandler(progress)
-    kubeflow_runner.compile_pipeline(output / PIPELINE_FILE)
+    compiler.compile_pipeline(
+        kubeflow_runner.create_kubeflow_pipeline(), output / PIPELINE_FILE, images=f"tfx-federated:{__version__}"
+    )
     result = summary.summarise(
         output,
         summary.artifacts_of_latest_run(output / local_runner.METADATA_FILE),

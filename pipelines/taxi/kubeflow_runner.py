@@ -1,69 +1,31 @@
-"""Compiles the taxi pipeline for Kubeflow Pipelines 2.
+"""The taxi pipeline for Kubeflow Pipelines.
 
 ```
-python -m pipelines.taxi.kubeflow_runner --image tfx-federated:latest --output build/taxi.yaml
+tfx-federated compile pipelines/taxi --image IMAGE --output taxi.yaml
 ```
-Run it at the root of the source tree: the module file is named relative to it, since it has to be found in the image
-too, whose working folder holds `pipelines/`.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import pathlib
-
-from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.orchestration import data_types
+from tfx.orchestration import pipeline as tfx_pipeline
 
 from pipelines.taxi import pipeline
 
+# Relative to the working folder of the image, which holds `pipelines/`.
 MODULE_FILE = "pipelines/taxi/taxi_module.py"
-IMAGE = "tfx-federated:latest"
-DATA_ROOT = "/data/taxi"
-SERVING_DIRECTORY = "/data/serving/taxi"
+# On the volume that the placement mounts; a run can name another folder.
+DATA_ROOT = "/mnt/data/taxi"
+SERVING_DIRECTORY = "/mnt/data/serving/taxi"
 
 
-def compile_pipeline(
-    output: str | os.PathLike[str],
-    image: str = IMAGE,
-    data_root: str = DATA_ROOT,
-    serving_directory: str = SERVING_DIRECTORY,
-) -> None:
-    """Writes the pipeline as one YAML document, a PipelineSpec of schema version 2.1.0.
-
-    Args:
-        output: The `.yaml` file to write.
-        image: Container image of every step.
-        data_root: Folder of the prepared data as the containers see it, for example on a mounted volume.
-        serving_directory: Folder for the blessed model as the containers see it.
-    """
-    file = pathlib.Path(output).resolve()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image, use_pipeline_spec_2_1=True)
-    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
-        config=config, output_dir=str(file.parent), output_filename=file.name
+def create_kubeflow_pipeline() -> tfx_pipeline.Pipeline:
+    """Defines the pipeline with what a run may change (`data-root`, `rounds`) as parameters."""
+    return pipeline.create_pipeline(
+        # A run's root is given at its submission.
+        pipeline_root="",
+        data_root=data_types.RuntimeParameter("data-root", str, DATA_ROOT),
+        module_file=MODULE_FILE,
+        serving_directory=SERVING_DIRECTORY,
+        rounds=data_types.RuntimeParameter("rounds", int, pipeline.ROUNDS),
     )
-    runner.run(
-        pipeline.create_pipeline(
-            # Kubeflow Pipelines sets the root of each run; TFX, given none, does not package the module file.
-            pipeline_root="",
-            data_root=data_root,
-            module_file=MODULE_FILE,
-            serving_directory=serving_directory,
-        )
-    )
-
-
-def main() -> None:
-    """Compiles the pipeline as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", required=True, help="the .yaml file to write")
-    parser.add_argument("--image", default=IMAGE)
-    parser.add_argument("--data-root", default=DATA_ROOT)
-    parser.add_argument("--serving-directory", default=SERVING_DIRECTORY)
-    arguments = parser.parse_args()
-    compile_pipeline(arguments.output, arguments.image, arguments.data_root, arguments.serving_directory)
-
-
-if __name__ == "__main__":
-    main()

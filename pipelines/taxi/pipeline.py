@@ -13,7 +13,7 @@ from tfx.components.pusher.component import Pusher
 from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.transform.component import Transform
-from tfx.orchestration import pipeline
+from tfx.orchestration import data_types, pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2
 
 from pipelines.taxi import data
@@ -48,11 +48,11 @@ EVAL_CONFIG = f"""
 
 def create_pipeline(
     pipeline_root: str,
-    data_root: str,
+    data_root: str | data_types.RuntimeParameter,
     module_file: str,
     serving_directory: str,
     pipeline_name: str = PIPELINE_NAME,
-    rounds: int = ROUNDS,
+    rounds: int | data_types.RuntimeParameter = ROUNDS,
     minimum_overall_auc: float = MINIMUM_OVERALL_AUC,
     minimum_worst_silo_auc: float = MINIMUM_WORST_SILO_AUC,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,

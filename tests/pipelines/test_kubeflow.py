@@ -6,6 +6,8 @@ import yaml
 from pipelines.flights import kubeflow_runner as flights
 from pipelines.taxi import kubeflow_runner as taxi
 
+from tfx_federated.kubeflow import compiler
+
 NODES = {
     "BeamBatchInferrer",
     "CsvExampleGen",
@@ -23,7 +25,7 @@ NODES = {
 @pytest.mark.parametrize("runner", [flights, taxi])
 def test_a_pipeline_compiles_to_a_specification_that_kfp_loads(runner, tmp_path):
     file = tmp_path / "pipeline.yaml"
-    runner.compile_pipeline(file, image="registry/image:1")
+    compiler.compile_pipeline(runner.create_kubeflow_pipeline(), file, images="registry/image:1")
     specification = yaml.safe_load(file.read_text())
     assert specification["schemaVersion"] == "2.1.0"
     assert set(specification["root"]["dag"]["tasks"]) == NODES
