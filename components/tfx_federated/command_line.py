@@ -10,6 +10,7 @@ from collections.abc import Sequence
 # Each module has `add_arguments(parser)` and `run(parsed)`, whose errors of the kinds below are what the user is told.
 COMMANDS = {
     "compile": ("tfx_federated.kubeflow.pipeline_folder", "compile a pipeline for Kubeflow Pipelines"),
+    "components": ("tfx_federated.kubeflow.component_files", "write the components as YAML files for the kfp SDK"),
     "install-tff": ("tfx_federated.tff_environment", "make the Python environment that TensorFlow Federated runs in"),
 }
 

@@ -38,9 +38,14 @@ MINIMUM_OVERALL_AUC = 0.65
 MINIMUM_WORST_SILO_AUC = 0.4
 MINIMUM_ROWS = 50
 
+# The confusion matrices are the ROC curve that the Kubeflow UI draws.
+THRESHOLDS = [threshold / 20 for threshold in range(1, 20)]
 EVAL_CONFIG = f"""
   model_specs {{ label_key: "{data.LABEL_KEY}" }}
-  metrics_specs {{ metrics {{ class_name: "AUC" }} }}
+  metrics_specs {{
+    metrics {{ class_name: "AUC" }}
+    metrics {{ class_name: "ConfusionMatrixAtThresholds" config: '"thresholds": {THRESHOLDS}' }}
+  }}
 """
 
 

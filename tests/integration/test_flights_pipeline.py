@@ -10,63 +10,15 @@ import pytest
 import sklearn.metrics
 import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
-from pipelines.flights import data, flights_module, local_runner, pipeline, summary
-from tfx.orchestration import metadata
-from tfx.orchestration.local import local_dag_runner
-from tfx.utils import path_utils
+from pipelines.flights import data, flights_module, local_runner, pipeline
 
+from tests.integration.flights_run import ROUNDS
 from tests.processes import worker_processes
 from tff_runtime import silo_data
-from tfx_federated import silo_examples, tff_process
+from tfx_federated import tff_process
 from tfx_federated.beam_batch_inferrer import inference_results
-from tfx_federated.fairness_evaluator import report
 
-ROUNDS = 2
-CARRIERS = ["AS", "F9", "HA", "OO", "YV", "VX"]
 SEED = 0
-
-
-def write_data(folder):
-    flights = data.load_flights()
-    flights = flights[flights["carrier"].isin(CARRIERS)].iloc[::4]
-    is_eval = flights["date"].isin(data.eval_dates(flights["date"]))
-    for split, part in (("train", flights[~is_eval]), ("eval", flights[is_eval])):
-        (folder / split).mkdir(parents=True)
-        part[list(data.COLUMNS)].to_csv(folder / split / "flights.csv", index=False)
-    return flights[is_eval]
-
-
-class Run:
-    def __init__(self, folder):
-        self.eval_flights = write_data(folder / "data")
-        self.metadata_file = folder / "metadata.sqlite"
-        local_dag_runner.LocalDagRunner().run(
-            pipeline.create_pipeline(
-                pipeline_root=str(folder / "artifacts"),
-                data_root=str(folder / "data"),
-                module_file=str(local_runner.MODULE_FILE),
-                serving_directory=str(folder / "serving"),
-                rounds=ROUNDS,
-                minimum_overall_auc=0.3,
-                minimum_worst_silo_auc=0.01,
-                metadata_connection_config=metadata.sqlite_metadata_connection_config(str(self.metadata_file)),
-            )
-        )
-        self.serving = folder / "serving"
-        self.raw_eval_pattern = str(folder / "artifacts" / "CsvExampleGen" / "examples" / "*" / "Split-eval" / "*")
-        self.uris = summary.artifacts_of_latest_run(self.metadata_file)
-        self.reader = silo_examples.SiloExamplesReader(self.uris["tfx_federated.SiloExamples"])
-        self.model = tf.saved_model.load(path_utils.serving_model_path(self.uris["Model"]))
-        self.report = report.read(self.uris["tfx_federated.FairnessReport"])
-
-    def raw_eval_rows(self):
-        files = tf.io.gfile.glob(self.raw_eval_pattern)
-        return [record.numpy() for record in tf.data.TFRecordDataset(files, "GZIP")]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return Run(tmp_path_factory.mktemp("flights"))
 
 
 def parsed(records, name, kind):
@@ -135,8 +87,7 @@ def test_the_federated_weights_equal_numpy_federated_averaging(run, tmp_path):
 
 def test_the_auc_of_every_silo_equals_scikit_learns(run):
     records = run.raw_eval_rows()
-    predictions = run.model.signatures["serving_default"](examples=tf.constant(records))["predictions"].numpy()[:, 0]
-    label = parsed(records, data.LABEL_KEY, "int64_list")[:, 0]
+    predictions, label = run.eval_scores(), run.eval_labels()
     carrier = parsed(records, data.SILO_KEY, "bytes_list")[:, 0].astype(str)
     assert run.report["overall"] == pytest.approx(sklearn.metrics.roc_auc_score(label, predictions), abs=1e-3)
     defined = {silo["name"]: silo for silo in run.report["silos"] if silo["value"] is not None}

@@ -32,6 +32,10 @@ from tfx_federated.kubeflow import placement as placements
 DEFAULT = placements.DEFAULT
 MINIMUM_BACKEND = "2.5.0"
 
+# Names the node to its container. Kubeflow Pipelines takes two steps with the same container for one, and gives both
+# the resources and outputs of the first.
+NODE_VARIABLE = "TFX_FEDERATED_NODE"
+
 _TAG = re.compile(r":(?P<tag>[\w][\w.-]{0,127})$")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _SECRET_NAME = re.compile(
@@ -92,7 +96,7 @@ def compile_pipeline(
 
     specification = _compile_with_tfx(pipeline, image_of_node)
     _set_parameter_defaults(specification, pipeline)
-    platform: dict[str, Any] = {}
+    configs: dict[str, dict[str, Any]] = {}
     for node_id, node in nodes.items():
         task = specification["root"]["dag"]["tasks"][node_id]
         _set_caching(task, node, (caching or {}).get(node_id))
@@ -100,14 +104,15 @@ def compile_pipeline(
         if "container" not in executor:
             continue
         of_node = (placement or {}).get(node_id) or (placement or {}).get(DEFAULT) or placements.Placement()
-        _complete_container(executor["container"], environment or {}, of_node)
+        variables = {**(environment or {}), NODE_VARIABLE: node_id}
+        _complete_container(executor["container"], variables, of_node)
         outputs = specification["components"][node_id].get("outputDefinitions", {})
         add_view_outputs(outputs.get("artifacts", {}), node)
-        config = placements.executor_config(of_node)
-        placements.require_known(config, minimum_backend, node_id)
-        if config:
-            platform[f"{node_id}_executor"] = config
-    _write(file, specification, platform)
+        configs[node_id] = placements.executor_config(of_node)
+        placements.require_known(configs[node_id], minimum_backend, node_id)
+    if configs:
+        placements.require_uniform_pod_metadata(configs, minimum_backend)
+    _write(file, specification, {f"{node_id}_executor": config for node_id, config in configs.items() if config})
 
 
 def add_view_outputs(artifacts: dict[str, Any], node: base_node.BaseNode) -> None:
@@ -142,6 +147,29 @@ def require_valid(specification: Mapping[str, Any], platform: Mapping[str, Any])
         raise CompilationError(f"the compiled pipeline is no PipelineSpec 2.1: {error}") from error
 
 
+def require_pinned(image: str, allow_latest: bool) -> None:
+    """Refuses an image reference that can be another image tomorrow.
+
+    Args:
+        image: `name:tag` or `name@sha256:<64 hexadecimal digits>`.
+        allow_latest: Allows a missing tag, and the tag `latest`.
+
+    Raises:
+        CompilationError: It is no image reference, or not pinned.
+    """
+    if _DIGEST.search(image):
+        return
+    if not image or re.search(r"\s|@", image):
+        raise CompilationError(f"images: {image!r} is no image reference; give 'name:tag' or 'name@sha256:<64 digits>'")
+    tag = _TAG.search(image)
+    if (not tag or tag["tag"] == "latest") and not allow_latest:
+        raise CompilationError(
+            f"images: {image!r} can be another image tomorrow; give a tag other than 'latest', better a digest "
+            "('name@sha256:...'), or allow it (allow_latest=True, --allow-latest)"
+        )
+    _logger.warning("image %s is named without a digest: whoever can push the tag can change what runs", image)
+
+
 def _compile_with_tfx(pipeline: tfx_pipeline.Pipeline, image_of_node: Mapping[str, str]) -> dict[str, Any]:
     config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
         default_image=dict(image_of_node),
@@ -160,22 +188,8 @@ def _images(images: str | Mapping[str, str], nodes: Mapping[str, Any], allow_lat
     if missing and DEFAULT not in by_node:
         raise CompilationError(f"images: no image for node {missing[0]!r}; name one, or one for all under {DEFAULT!r}")
     for image in sorted(set(by_node.values())):
-        _require_pinned(image, allow_latest)
+        require_pinned(image, allow_latest)
     return {node: by_node.get(node, by_node.get(DEFAULT, "")) for node in nodes}
-
-
-def _require_pinned(image: str, allow_latest: bool) -> None:
-    if _DIGEST.search(image):
-        return
-    if not image or re.search(r"\s|@", image):
-        raise CompilationError(f"images: {image!r} is no image reference; give 'name:tag' or 'name@sha256:<64 digits>'")
-    tag = _TAG.search(image)
-    if (not tag or tag["tag"] == "latest") and not allow_latest:
-        raise CompilationError(
-            f"images: {image!r} can be another image tomorrow; give a tag other than 'latest', better a digest "
-            "('name@sha256:...'), or allow it (allow_latest=True, --allow-latest)"
-        )
-    _logger.warning("image %s is named without a digest: whoever can push the tag can change what runs", image)
 
 
 def _require_nodes(option: str, mapping: Mapping[str, Any], nodes: Mapping[str, Any]) -> None:
@@ -223,8 +237,7 @@ def _complete_container(
 ) -> None:
     # Only Vertex Pipelines runs the drivers that TFX names here.
     container.pop("lifecycle", None)
-    if environment:
-        container["env"] = [{"name": name, "value": environment[name]} for name in sorted(environment)]
+    container["env"] = [{"name": name, "value": environment[name]} for name in sorted(environment)]
     resources = placements.resources(placement)
     if resources:
         container["resources"] = resources

@@ -16,6 +16,7 @@ KubeflowV2DagRunnerConfig(default_commands=list(entrypoint.COMMAND), use_pipelin
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import pathlib
 import sys
@@ -36,6 +37,8 @@ EXECUTOR_INPUT_OPTION = "--json_serialized_invocation_args"
 INPUTS_SPEC_OPTION = "--json_serialized_inputs_spec_args"
 # Ours: TFX's types of the outputs, in a component that Kubeflow Pipelines knows with its own types.
 OUTPUTS_SPEC_OPTION = "--json_serialized_outputs_spec_args"
+
+_logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,7 +148,12 @@ def _write_views(
     executor_output: pipeline_spec_pb2.ExecutorOutput,
 ) -> None:
     for view_key, (key, view, path) in outputs.items():
-        content = view.read(executor_input.outputs.artifacts[key].artifacts[0].uri)
+        try:
+            content = view.read(executor_input.outputs.artifacts[key].artifacts[0].uri)
+        except Exception:
+            # What the step has computed, maybe for hours, is not lost for a page that cannot be drawn.
+            _logger.exception("output %r cannot be shown: no view %r", key, view_key)
+            continue
         if content is None:
             continue
         if content.text is not None:

@@ -60,9 +60,12 @@ class ExecutorMessages:
             if artifacts.artifacts
         }
         inputs, outputs = self.executor_input.inputs.artifacts, self.executor_input.outputs.artifacts
-        # An optional input that nothing feeds; to TFX it is one that is not there.
+        # Optional inputs and parameters that nothing feeds; to TFX they are not there.
         for key in [key for key, artifacts in inputs.items() if not artifacts.artifacts]:
             del inputs[key]
+        values = self.executor_input.inputs.parameter_values
+        for key in [key for key, value in values.items() if value.HasField("null_value")]:
+            del values[key]
         self._names = _names_of_hashes(_artifacts(inputs))
         self._paths = launcher_paths.PathMapping(
             {artifact.uri: _local_path(artifact) for artifact in [*_artifacts(inputs), *_artifacts(outputs)]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-# The launcher reads this variable from 2.5 on; without it the folders lie at the root.
+# Newer launchers read this variable too; without it the folders lie at the root.
 ROOT_VARIABLE = "ARTIFACT_LOCAL_PATH"
 
 FOLDER_OF_SCHEME = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}

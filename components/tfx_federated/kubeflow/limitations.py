@@ -14,6 +14,7 @@ from tfx.components.example_gen import component as example_gen
 from tfx.components.infra_validator.component import InfraValidator
 from tfx.dsl.components.base import base_component, base_driver, base_node
 from tfx.dsl.components.common import importer, resolver
+from tfx.dsl.experimental.conditionals import conditional
 from tfx.dsl.placeholder import placeholder
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import compiler_utils
@@ -39,6 +40,8 @@ def require_supported(pipeline: tfx_pipeline.Pipeline) -> None:
     found = list(_of_pipeline(pipeline))
     for node in pipeline.components:
         found += [f"node {node.id!r}: {problem}" for problem in _of_node(node)]
+        if isinstance(node, importer.Importer) and conditional.get_predicates(node, pipeline.dsl_context_registry):
+            found.append(f"node {node.id!r}: an Importer cannot stand under a condition; put it before the Cond")
     if found:
         name = pipeline.pipeline_info.pipeline_name
         raise UnsupportedPipelineError(

@@ -179,8 +179,9 @@ class Placement:
         scratch: Empty folders to mount.
         secret_variables: Secrets as environment variables.
         secret_files: Secrets as files.
-        labels: Labels of the pod, for example `azure.workload.identity/use: "true"`.
-        annotations: Annotations of the pod.
+        labels: Labels of the pod, for example `azure.workload.identity/use: "true"`. Before Kubeflow Pipelines 2.14
+            they must be the same for all nodes.
+        annotations: Annotations of the pod; as labels.
         image_pull_secrets: Secrets that the kubelet pulls the image with.
     """
 
@@ -227,6 +228,9 @@ MINIMUM_BACKEND = {
     "emptyDirMounts": "2.3.0",
     "pvcMount.subPath": "2.16.0",
 }
+
+# Before it, the pods of all steps get the labels and annotations of the first one (kubeflow/pipelines issue 11077).
+_POD_METADATA_PER_NODE = "2.14.0"
 
 _SPOT_LABEL = "kubernetes.azure.com/scalesetpriority"
 
@@ -305,6 +309,28 @@ def require_known(config: Mapping[str, Any], minimum_backend: str, node: str) ->
             raise PlacementError(
                 f"node {node!r}: {field} needs Kubeflow Pipelines {MINIMUM_BACKEND[field]}, and minimum_backend is "
                 f"{minimum_backend}, which would ignore it or fail; leave it out, or upgrade and raise minimum_backend"
+            )
+
+
+def require_uniform_pod_metadata(config_of_node: Mapping[str, Mapping[str, Any]], minimum_backend: str) -> None:
+    """Refuses labels or annotations that differ between nodes where the backend cannot tell them apart.
+
+    Args:
+        config_of_node: `executor_config` of every node that runs a container.
+        minimum_backend: Version of Kubeflow Pipelines, such as `2.5.0`.
+
+    Raises:
+        PlacementError: Two nodes differ.
+    """
+    if _version(minimum_backend) >= _version(_POD_METADATA_PER_NODE):
+        return
+    (first, of_first), *others = sorted(config_of_node.items())
+    for node, config in others:
+        if config.get("podMetadata") != of_first.get("podMetadata"):
+            raise PlacementError(
+                f"nodes {first!r} and {node!r} have different labels or annotations, and Kubeflow Pipelines before "
+                f"{_POD_METADATA_PER_NODE} gives all nodes those of one (minimum_backend is {minimum_backend}); give "
+                "all nodes the same, or upgrade and raise minimum_backend"
             )
 
 
