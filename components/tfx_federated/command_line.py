@@ -24,18 +24,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = argparse.ArgumentParser(prog="tfx-federated", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, (module_name, summary) in COMMANDS.items():
-        module = importlib.import_module(module_name)
-        command = commands.add_parser(name, help=summary, description=module.__doc__)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    parsed = parser.parse_args(arguments)
+    summaries = "\n".join(f"  {name:<12}  {summary}" for name, (_, summary) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="tfx-federated",
+        usage="%(prog)s [-h] COMMAND ...",
+        description=f"{__doc__}\n\ncommands:\n{summaries}\n\n'tfx-federated COMMAND --help' says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the above")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    # Some modules take seconds to import: only that of the command is.
+    module = importlib.import_module(COMMANDS[chosen.command][0])
+    command = argparse.ArgumentParser(prog=f"tfx-federated {chosen.command}", description=module.__doc__)
+    module.add_arguments(command)
+    parsed = command.parse_args(chosen.arguments)
     try:
-        return int(parsed.run(parsed))
+        return int(module.run(parsed))
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"tfx-federated {parsed.command}: {error}", file=sys.stderr)
+        print(f"tfx-federated {chosen.command}: {error}", file=sys.stderr)
         return 1
 
 

@@ -17,11 +17,13 @@ import subprocess
 import sys
 
 import celpy
+import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from tests.kubeflow import driver as driver_lib
+from tfx_federated.kubeflow import entrypoint
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -98,6 +100,7 @@ class Cluster:
             copy(self.path_in_store(artifact["uri"]), in_container(root, artifact))
         for artifact in artifacts_of(executor_input["outputs"]):
             in_container(root, artifact).parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         log = self.scratch / f"{name}.log"
         self._execute(name, executor_input, container, root, log)
         answered = {}
@@ -118,10 +121,8 @@ class Cluster:
         return metadata
 
     def _execute(self, name, executor_input, container, root, log):
-        command = [
-            sys.executable if part == "python" else part.replace("{{$}}", json.dumps(executor_input))
-            for part in [*container["command"], *container["args"]]
-        ]
+        command = [sys.executable if part == "python" else part for part in container["command"]]
+        command += [part.replace("{{$}}", json.dumps(executor_input)) for part in container["args"]]
         environment = os.environ | {item["name"]: item["value"] for item in container.get("env", ())}
         with log.open("wb") as output:
             completed = subprocess.run(
@@ -135,6 +136,17 @@ class Cluster:
             )
         if completed.returncode != 0:
             raise TaskFailedError(f"task {name} exited with {completed.returncode}:\n{log.read_text()[-6000:]}")
+
+
+class InProcessCluster(Cluster):
+    """Calls the entrypoint instead of starting it: for tests of what is around it."""
+
+    def _execute(self, name, executor_input, container, root, log):
+        assert tuple(container["command"]) == entrypoint.COMMAND
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("ARTIFACT_LOCAL_PATH", str(root))
+            arguments = [part.replace("{{$}}", json.dumps(executor_input)) for part in container["args"]]
+            assert entrypoint.main(arguments) == 0
 
 
 def in_order(tasks):

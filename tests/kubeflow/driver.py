@@ -120,12 +120,13 @@ class Driver:
 
     def executor_input(self, task_name):
         inputs = self._specification["root"]["dag"]["tasks"][task_name].get("inputs", {})
-        parameters = {
-            key: source["runtimeValue"]["constant"]
-            if "runtimeValue" in source
-            else self._parameters.get(source["componentInputParameter"])
-            for key, source in inputs.get("parameters", {}).items()
-        }
+        definitions = self.component(task_name).get("inputDefinitions", {}).get("parameters", {})
+        parameters = {key: item["defaultValue"] for key, item in definitions.items() if "defaultValue" in item}
+        for key, source in inputs.get("parameters", {}).items():
+            if "runtimeValue" in source:
+                parameters[key] = source["runtimeValue"]["constant"]
+            else:
+                parameters[key] = self._parameters.get(source["componentInputParameter"])
         artifacts = {}
         for key, source in inputs.get("artifacts", {}).items():
             if "taskOutputArtifact" in source:

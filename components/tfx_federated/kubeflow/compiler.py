@@ -99,6 +99,7 @@ def compile_pipeline(
     configs: dict[str, dict[str, Any]] = {}
     for node_id, node in nodes.items():
         task = specification["root"]["dag"]["tasks"][node_id]
+        _repair_condition(task)
         _set_caching(task, node, (caching or {}).get(node_id))
         executor = specification["deploymentSpec"]["executors"][f"{node_id}_executor"]
         if "container" not in executor:
@@ -223,6 +224,21 @@ def _set_parameter_defaults(specification: dict[str, Any], pipeline: tfx_pipelin
         for value in node.exec_properties.values():
             if isinstance(value, data_types.RuntimeParameter) and value.default is not None:
                 definitions[value.name]["defaultValue"] = value.default
+
+
+def _repair_condition(task: dict[str, Any]) -> None:
+    """Makes a condition name the task's inputs.
+
+    TFX names an output that a condition asks by its producer (`_Producer.key`), and adds an input of that name, but for
+    an output that already is an input of the task: then the condition names an input that the task does not have.
+    """
+    trigger = task.get("triggerPolicy", {})
+    for key, source in task.get("inputs", {}).get("artifacts", {}).items():
+        produced = source["taskOutputArtifact"]
+        implicit = f"_{produced['producerTask']}.{produced['outputArtifactKey']}"
+        if "condition" in trigger and implicit not in task["inputs"]["artifacts"]:
+            named = trigger["condition"].replace(f"inputs.artifacts['{implicit}']", f"inputs.artifacts['{key}']")
+            trigger["condition"] = named
 
 
 def _set_caching(task: dict[str, Any], node: base_node.BaseNode, cached: bool | None) -> None:

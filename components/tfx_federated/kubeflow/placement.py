@@ -19,13 +19,13 @@ FederatedTrainer:
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import pathlib
 import re
 import types
 import typing
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import yaml
@@ -35,8 +35,8 @@ from google.protobuf import json_format
 DEFAULT = "default"
 
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|[kMGTP]|[KMGTP]i)?")
-_FACTORS = {"m": 1e-3, "k": 1e3} | {
-    prefix + binary: (1024.0 if binary else 1000.0) ** power
+_FACTORS = {"m": Fraction(1, 1000), "k": Fraction(1000)} | {
+    prefix + binary: Fraction(1024 if binary else 1000) ** power
     for power, prefix in enumerate("KMGTP", 1)
     for binary in ("", "i")
     if prefix + binary != "K"
@@ -367,8 +367,8 @@ def quantity(text: str) -> float:
     match = _QUANTITY.fullmatch(text)
     if not match or not float(match[1]):
         raise PlacementError(f"{text!r} is not a positive Kubernetes quantity, such as '2', '500m' or '16Gi'")
-    value = float(match[1]) * _FACTORS.get(match[2], 1.0)
-    return int(value) if math.isclose(value, round(value)) else value
+    value = Fraction(match[1]) * _FACTORS.get(match[2], Fraction(1))
+    return int(value) if value.denominator == 1 else float(value)
 
 
 def _toleration(toleration: Toleration) -> dict[str, Any]:
