@@ -3,12 +3,13 @@ ENVIRONMENTS := .environments
 UV := $(or $(shell command -v uv),$(ENVIRONMENTS)/uv/bin/uv)
 TFX := $(ENVIRONMENTS)/tfx
 TFF := $(ENVIRONMENTS)/tff
+CHECKOV := $(ENVIRONMENTS)/checkov
 SCALE ?= sample
 PYTEST_ARGUMENTS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH := components
 
-.PHONY: demo compile test test-tfx test-tff lint setup lock clean
+.PHONY: demo compile components test test-tfx test-tff test-flink lint setup lock clean
 
 demo: setup
 	$(TFX)/bin/python -m pipelines.flights.demo --scale $(SCALE) --output build/demo
@@ -20,12 +21,16 @@ compile: setup
 	  $(TFX)/bin/tfx-federated compile pipelines/$$name --image $(IMAGE) --output build/pipelines/$$name.yaml || exit 1; \
 	done
 
+# What kfp users load; written anew after a change of a component.
+components: setup
+	$(TFX)/bin/tfx-federated components --image $(IMAGE) --output components/tfx_federated
+
 test: lint test-tff test-tfx
 
 test-tff: setup
 	$(TFF)/bin/python -m pytest tests/tff_runtime $(PYTEST_ARGUMENTS)
 
-test-tfx: setup
+test-tfx: setup $(CHECKOV)/.complete
 	$(TFX)/bin/python -m pytest tests --ignore tests/tff_runtime $(PYTEST_ARGUMENTS)
 
 lint: setup
@@ -51,12 +56,19 @@ $(ENVIRONMENTS)/%/.complete: requirements/%.txt requirements/%-test.txt | python
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --editable .
 	@touch $@
 
+# Policies for manifests; its dependencies are nobody else's business.
+$(CHECKOV)/.complete: requirements/checkov.txt | python3.11 $(UV)
+	$(UV) venv --quiet --clear --python python3.11 $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --require-hashes -r requirements/checkov.txt
+	@touch $@
+
 LOCK := pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 lock: | $(UV)
 	$(UV) $(LOCK) pyproject.toml --extra tfx --extra demo --output-file requirements/tfx.txt
 	$(UV) $(LOCK) pyproject.toml --extra tff --output-file requirements/tff.txt
 	$(UV) $(LOCK) pyproject.toml --extra test --extra test-kubeflow --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt
 	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tff.txt --output-file requirements/tff-test.txt
+	echo checkov | $(UV) $(LOCK) - --output-file requirements/checkov.txt
 
 clean:
 	rm -rf build $(ENVIRONMENTS)

@@ -159,6 +159,7 @@ def test_a_missing_file_is_named(tmp_path):
         (lambda: Toleration("", "value"), "a value without a key"),
         (lambda: Scratch("s", "/s", medium="Disk"), "'Disk'"),
         (lambda: Placement(volumes=(Volume("a", "mnt"),)), "'mnt' is not absolute"),
+        (lambda: Placement(scratch=(Scratch("a", "/minio/"),)), "'/minio/' is taken by Kubeflow Pipelines itself"),
         (lambda: Placement(volumes=(Volume("a", "/m"), Volume("b", "/m"))), "'/m' is used twice"),
         (lambda: Placement(volumes=(Volume("a", "/m"),), scratch=(Scratch("b", "/m"),)), "'/m' is used twice"),
     ],

@@ -45,6 +45,10 @@ _TAINT_EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
 _EMPTY_DIR_MEDIA = ("", "Memory")
 
 
+# Where Kubeflow Pipelines mounts volumes into every step itself; a second mount at the same path is no pod.
+_RESERVED_PATHS = ("/kfp-launcher", "/gcs", "/s3", "/minio", "/.local", "/.cache", "/.config")
+
+
 class PlacementError(ValueError):
     """A placement is not what Kubernetes, or the Kubeflow Pipelines version named, can take."""
 
@@ -210,6 +214,8 @@ class Placement:
         for path in paths:
             if not path.startswith("/"):
                 raise PlacementError(f"mount path {path!r} is not absolute; begin it with '/'")
+            if path.rstrip("/") in _RESERVED_PATHS:
+                raise PlacementError(f"mount path {path!r} is taken by Kubeflow Pipelines itself; mount somewhere else")
             if paths.count(path) > 1:
                 raise PlacementError(f"mount path {path!r} is used twice; give each mount a path of its own")
 
