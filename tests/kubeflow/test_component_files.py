@@ -1,25 +1,30 @@
 """Our components in the hands of a kfp user."""
 
+import importlib.util
 import json
 import pathlib
 import re
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 import yaml
 from kfp import compiler as kfp_compiler
 from kfp import components, dsl
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.tf_metadata import schema_utils
+from tfx.utils import io_utils
 
 import tfx_federated
 from tests.kubeflow import cluster as cluster_lib
-from tests.kubeflow import driver
+from tests.tfx_federated.federated_trainer import training_case as case
 from tfx_federated import command_line, silo_examples
 from tfx_federated.kubeflow import component_files
 
 PACKAGE = pathlib.Path(tfx_federated.__file__).parent
 NAMES = ("silo_partitioner", "federated_trainer", "fairness_evaluator", "beam_batch_inferrer")
 IMAGE = f"tfx-federated:{tfx_federated.__version__}"
-EVAL_CONFIG = '{"modelSpecs": [{"labelKey": "late"}], "metricsSpecs": [{"metrics": [{"className": "AUC"}]}]}'
+GUIDE = PACKAGE.parents[1] / "docs" / "reuse.md"
 
 
 def test_the_files_in_the_package_are_current(tmp_path):
@@ -60,33 +65,51 @@ def write_examples(examples: dsl.Output[dsl.Dataset]):
     """Stands for a step of the user's own."""
 
 
-def pipeline():
-    load = {name: components.load_component_from_file(str(PACKAGE / name / "component.yaml")) for name in NAMES}
-
-    @dsl.pipeline(name="composed")
-    def composed(rounds: int = 3):
-        examples = write_examples().outputs["examples"]
-        partition = load["silo_partitioner"](examples=examples, silo_key="carrier")
-        train = load["federated_trainer"](
-            silo_examples=partition.outputs["silo_examples"], module_file="module.py", label_key="late", rounds=rounds
-        )
-        judge = load["fairness_evaluator"](
-            examples=examples, model=train.outputs["model"], silo_key="carrier", eval_config=EVAL_CONFIG
-        )
-        load["beam_batch_inferrer"](
-            examples=examples,
-            model=train.outputs["model"],
-            model_blessing=judge.outputs["blessing"],
-            silo_key="carrier",
-        )
-
-    return composed
+@pytest.fixture
+def guide(tmp_path, monkeypatch):
+    """The kfp pipeline of docs/reuse.md, as a module."""
+    monkeypatch.chdir(tmp_path)
+    component_files.write("my_components", IMAGE)
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL) if "dsl" in block]
+    (tmp_path / "guide.py").write_text(code)
+    specification = importlib.util.spec_from_file_location("guide", tmp_path / "guide.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
-def test_the_components_compose_with_a_step_of_the_users_own(tmp_path):
-    kfp_compiler.Compiler().compile(pipeline(), str(tmp_path / "composed.yaml"))
-    tasks = yaml.safe_load((tmp_path / "composed.yaml").read_text())["root"]["dag"]["tasks"]
-    assert set(tasks) == {"write-examples", *(name.replace("_", "-") for name in NAMES)}
+def test_the_pipeline_of_the_guide_compiles(guide, tmp_path):
+    kfp_compiler.Compiler().compile(guide.companies, "companies.yaml")
+    tasks = yaml.safe_load((tmp_path / "companies.yaml").read_text())["root"]["dag"]["tasks"]
+    assert set(tasks) == {"write-examples", "silo-partitioner", "federated-trainer"}
+
+
+def test_the_partitioner_takes_what_the_step_of_the_guide_writes(guide, tmp_path):
+    cluster = cluster_lib.InProcessCluster(tmp_path)
+    written = {
+        name: SimpleNamespace(path=str(cluster.path_in_store(f"minio://b/{name}")), metadata={})
+        for name in ("examples", "schema")
+    }
+    guide.write_examples.python_func(**written)
+
+    @dsl.pipeline(name="p")
+    def partition_only():
+        metadata = written["examples"].metadata
+        examples = dsl.importer(artifact_uri="minio://b/examples", artifact_class=dsl.Dataset, metadata=metadata)
+        guide.partition(examples=examples.output, silo_key="company")
+
+    kfp_compiler.Compiler().compile(partition_only, "p.yaml")
+    task = cluster.run(tmp_path / "p.yaml", "minio://b/root")["silo-partitioner"]
+    reader = silo_examples.SiloExamplesReader(str(cluster.path_in_store(task.outputs["silo_examples"]["uri"])))
+    assert {entry.silo: entry.rows for entry in reader.entries("train")} == {"a": 2, "b": 1}
+    schema = io_utils.parse_pbtxt_file(f"{written['schema'].path}/schema.pbtxt", schema_pb2.Schema())
+    assert feature_specs_of(schema) == {"company", "distance", "late"}
+
+
+def feature_specs_of(schema):
+    specification = schema_utils.schema_as_feature_spec(schema).feature_spec
+    assert all(isinstance(feature, tf.io.FixedLenFeature) for feature in specification.values())
+    return set(specification)
 
 
 def test_kfp_refuses_an_artifact_of_another_type():
@@ -104,42 +127,95 @@ def test_kfp_refuses_an_artifact_of_another_type():
         wrong()
 
 
-@pytest.mark.parametrize("release", driver.RELEASES)
-def test_a_component_runs_in_a_pipeline_of_kfp(tmp_path, release):
-    """Examples of Kubeflow's type `system.Dataset` in, silo examples of TFX's layout out."""
-    partition = components.load_component_from_file(str(PACKAGE / "silo_partitioner" / "component.yaml"))
-
-    @dsl.pipeline(name="partition")
-    def composed():
-        examples = dsl.importer(
-            artifact_uri="minio://bucket/examples",
-            artifact_class=dsl.Dataset,
-            metadata={"split_names": '["train"]', "payload_format": "FORMAT_TF_EXAMPLE"},
-        )
-        partition(examples=examples.output, silo_key="carrier", minimum_rows=2)
-
-    kfp_compiler.Compiler().compile(composed, str(tmp_path / "partition.yaml"))
-    cluster = cluster_lib.InProcessCluster(tmp_path, release)
-    write_rows(cluster.path_in_store("minio://bucket/examples"), ["AA", "AA", "UA", "AA", "UA", "HA"])
-    task = cluster.run(tmp_path / "partition.yaml", "minio://bucket/root")["silo-partitioner"]
-    reader = silo_examples.SiloExamplesReader(str(cluster.path_in_store(task.outputs["silo_examples"]["uri"])))
-    assert {entry.silo: entry.rows for entry in reader.entries("train")} == {"AA": 3, "UA": 2}
-    metrics = task.outputs["silo_examples_metrics"]["metadata"]
-    assert {name: metrics[name] for name in ("silos", "rows_in", "kept", "below_minimum", "skipped_silos")} == {
-        "silos": 2,
-        "rows_in": 6,
-        "kept": 5,
-        "below_minimum": 1,
-        "skipped_silos": 1,
-    }
+ROWS = {"train": case.rows(case.SILOS, 0), "eval": case.rows(case.SILOS, 1)}
+CURVE = {"className": "ConfusionMatrixAtThresholds", "config": '"thresholds": [0.5]'}
+JUDGED = {"modelSpecs": [{"labelKey": "late"}], "metricsSpecs": [{"metrics": [{"className": "AUC"}, CURVE]}]}
 
 
-def write_rows(folder, carriers):
-    (folder / "Split-train").mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(folder / "Split-train" / "data.gz"), "GZIP") as writer:
-        for carrier in carriers:
-            value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[carrier.encode()]))
-            writer.write(tf.train.Example(features=tf.train.Features(feature={"carrier": value})).SerializeToString())
+class ComposedRun:
+    """All our components in a pipeline of kfp, fed with artifacts of Kubeflow's types."""
+
+    def __init__(self, folder):
+        self.cluster = cluster_lib.InProcessCluster(folder)
+        case.examples_artifact(self.cluster.path_in_store("minio://bucket/examples"), ROWS)
+        case.schema_artifact(self.cluster.path_in_store("minio://bucket/schema"))
+        module_file = case.settings(folder)["module_file"]
+        load = {name: components.load_component_from_file(str(PACKAGE / name / "component.yaml")) for name in NAMES}
+
+        @dsl.pipeline(name="composed")
+        def composed(rounds: int = 10):
+            examples = dsl.importer(
+                artifact_uri="minio://bucket/examples",
+                artifact_class=dsl.Dataset,
+                metadata={"split_names": '["train", "eval"]', "payload_format": "FORMAT_TF_EXAMPLE"},
+            ).output
+            schema = dsl.importer(artifact_uri="minio://bucket/schema", artifact_class=dsl.Artifact).output
+            partition = load["silo_partitioner"](examples=examples, silo_key="company", minimum_rows=2)
+            train = load["federated_trainer"](
+                silo_examples=partition.outputs["silo_examples"],
+                schema=schema,
+                module_file=module_file,
+                label_key="late",
+                evaluation_split="",
+                local_models=1,
+                rounds=rounds,
+            )
+            judge = load["fairness_evaluator"](
+                examples=examples,
+                model=train.outputs["model"],
+                silo_models=train.outputs["silo_models"],
+                silo_key="company",
+                eval_config=json.dumps(JUDGED),
+                minimum_overall=0.01,
+            )
+            load["beam_batch_inferrer"](
+                examples=examples,
+                model=train.outputs["model"],
+                model_blessing=judge.outputs["blessing"],
+                silo_key="company",
+                splits='["eval"]',
+            )
+
+        kfp_compiler.Compiler().compile(composed, str(folder / "composed.yaml"))
+        self.tasks = self.cluster.run(folder / "composed.yaml", "minio://bucket/root", {"rounds": 2})
+
+    def metadata(self, task, key):
+        return self.tasks[task].outputs[key]["metadata"]
+
+    def path(self, task, key):
+        return self.cluster.path_in_store(self.tasks[task].outputs[key]["uri"])
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
+    return ComposedRun(tmp_path_factory.mktemp("composed"))
+
+
+def test_silo_examples_come_out_of_a_dataset_of_kubeflow(composed):
+    reader = silo_examples.SiloExamplesReader(str(composed.path("silo-partitioner", "silo_examples")))
+    kept = {silo: rows for silo, rows in case.SILOS.items() if rows >= 2}
+    assert {entry.silo: entry.rows for entry in reader.entries("train")} == kept
+    metrics = composed.metadata("silo-partitioner", "silo_examples_metrics")
+    assert metrics["rows_in"] == 2 * sum(case.SILOS.values())
+    assert (metrics["silos"], metrics["skipped_silos"], metrics["below_minimum"]) == (len(kept), 1, 2)
+
+
+def test_the_parameters_of_the_run_reach_the_trainer(composed):
+    assert composed.metadata("federated-trainer", "federated_run_metrics")["round"] == 2
+    assert composed.metadata("federated-trainer", "federated_run")["rounds"] == 2
+
+
+def test_the_user_interface_gets_report_numbers_and_curve(composed):
+    assert "<html" in composed.path("fairness-evaluator", "report_html").read_text()
+    metrics = composed.metadata("fairness-evaluator", "report_metrics")
+    assert metrics["rows"] == len(ROWS["eval"])
+    assert metrics["blessed"] == 1
+    ((point,),) = [composed.metadata("fairness-evaluator", "evaluation_roc")["confidenceMetrics"]["list"]]
+    assert point["confidenceThreshold"] == 0.5
+
+
+def test_a_blessed_model_is_applied(composed):
+    assert composed.metadata("beam-batch-inferrer", "inference_result")["rows"] == len(ROWS["eval"])
 
 
 def test_defaults_are_those_of_the_tfx_component():

@@ -110,7 +110,7 @@ class FederatedTrainer(base_component.BaseComponent):
                 it, and the model will carry it.
             schema: Channel of type `standard_artifacts.Schema`, instead of `transform_graph` for raw silo examples.
             train_split: Split to train on.
-            evaluation_split: Split to measure every silo on beside `train_split`, or None.
+            evaluation_split: Split to measure every silo on beside `train_split`; None or empty for no other.
             rounds: Number of rounds, at least 1.
             local_epochs: Passes of a silo over its rows in a round, at least 1.
             batch_size: Rows in a batch of a silo's training, at least 1.

@@ -120,7 +120,7 @@ def _write_job(
     directory: job_lib.JobDirectory, inputs: _Inputs, exec_properties: dict[str, Any]
 ) -> job_lib.TrainingJob:
     module = _read_module(exec_properties["module_file"])
-    train_split, evaluation_split = exec_properties["train_split"], exec_properties.get("evaluation_split")
+    train_split, evaluation_split = exec_properties["train_split"], exec_properties.get("evaluation_split") or None
     splits = [train_split] if evaluation_split is None else [train_split, evaluation_split]
     shutil.rmtree(directory.data, ignore_errors=True)
     job = job_lib.TrainingJob(
