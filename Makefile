@@ -9,7 +9,7 @@ PYTEST_ARGUMENTS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH := components
 
-.PHONY: demo compile components test test-tfx test-tff test-flink lint setup lock clean
+.PHONY: demo compile components test test-tfx test-tff test-flink test-images lint setup lock clean
 
 demo: setup
 	$(TFX)/bin/python -m pipelines.flights.demo --scale $(SCALE) --output build/demo
@@ -32,6 +32,14 @@ test-tff: setup
 
 test-tfx: setup $(CHECKOV)/.complete
 	$(TFX)/bin/python -m pytest tests --ignore tests/tff_runtime $(PYTEST_ARGUMENTS)
+
+# Beam on an embedded Flink and Spark: needs Java 17, Maven and Go, and skips without them.
+test-flink: setup
+	$(TFX)/bin/python -m pytest tests/flink -m slow $(PYTEST_ARGUMENTS)
+
+# Steps in the container image, built without Docker: needs root, podman, runc, mmdebstrap and Go, and skips without them.
+test-images: setup
+	$(TFX)/bin/python -m pytest tests/images -m slow $(PYTEST_ARGUMENTS)
 
 lint: setup
 	$(TFX)/bin/ruff check components pipelines tests

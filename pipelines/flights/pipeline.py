@@ -17,16 +17,9 @@ from tfx.orchestration import data_types, pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2
 
 from pipelines.flights import data
-from tfx_federated import BeamBatchInferrer, FairnessEvaluator, FederatedTrainer, SiloPartitioner
+from tfx_federated import BeamBatchInferrer, FairnessEvaluator, FederatedTrainer, SiloPartitioner, beam_options
 
 PIPELINE_NAME = "flights"
-
-# Plain DirectRunner looks for a binary to download first. This runner uses no container; but without a named one, TFX
-# builds a source distribution of itself for every component.
-BEAM_PIPELINE_ARGS = (
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    "--sdk_container_image=unused",
-)
 
 ROUNDS = 20
 BATCH_SIZE = 64
@@ -59,7 +52,7 @@ def create_pipeline(
     minimum_overall_auc: float = MINIMUM_OVERALL_AUC,
     minimum_worst_silo_auc: float = MINIMUM_WORST_SILO_AUC,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
-    beam_pipeline_args: Sequence[str] = BEAM_PIPELINE_ARGS,
+    beam_pipeline_args: Sequence[str] = beam_options.direct(),
 ) -> pipeline.Pipeline:
     """Defines the way from CSV files to a blessed model and its predictions.
 

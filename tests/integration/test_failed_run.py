@@ -3,14 +3,13 @@
 import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
-from pipelines.flights import pipeline as flights_pipeline
 from tfx.dsl.components.common import importer
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local import local_dag_runner
 from tfx.types import standard_artifacts
 
 from tests.tfx_federated.federated_trainer import training_case as case
-from tfx_federated import SiloPartitioner
+from tfx_federated import SiloPartitioner, beam_options
 
 
 def test_a_silo_key_that_no_row_has_fails_the_execution_and_names_the_features(tmp_path):
@@ -30,7 +29,7 @@ def test_a_silo_key_that_no_row_has_fails_the_execution_and_names_the_features(t
                 str(tmp_path / "artifacts"),
                 components=[examples, partitioner],
                 metadata_connection_config=config,
-                beam_pipeline_args=list(flights_pipeline.BEAM_PIPELINE_ARGS),
+                beam_pipeline_args=list(beam_options.direct()),
             )
         )
     store = ml_metadata.MetadataStore(config)

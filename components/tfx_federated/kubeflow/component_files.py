@@ -31,13 +31,10 @@ from tfx.types import component_spec, standard_artifacts
 from tfx.utils import name_utils
 
 import tfx_federated
-from tfx_federated import artifacts, whole_files
+from tfx_federated import artifacts, beam_options, whole_files
 from tfx_federated.kubeflow import compiler, entrypoint, views
 
 FILE = "component.yaml"
-
-# Beam in the step's own process; see the module `beam_options` for others.
-_BEAM_ARGUMENTS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=unused")
 
 _KUBEFLOW_TYPES = {
     standard_artifacts.Examples: "system.Dataset",
@@ -189,7 +186,7 @@ def _arguments(component: base_component.BaseComponent) -> list[str]:
         *(entrypoint.INPUTS_SPEC_OPTION, json.dumps(inputs, sort_keys=True)),
         *(entrypoint.OUTPUTS_SPEC_OPTION, json.dumps({"artifacts": _tfx_types(spec.OUTPUTS)}, sort_keys=True)),
     ]
-    return [*arguments, *_BEAM_ARGUMENTS] if isinstance(executor, executor_spec.BeamExecutorSpec) else arguments
+    return [*arguments, *beam_options.direct()] if isinstance(executor, executor_spec.BeamExecutorSpec) else arguments
 
 
 def _tfx_types(channels: dict[str, component_spec.ChannelParameter]) -> dict[str, Any]:
