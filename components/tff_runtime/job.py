@@ -22,7 +22,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SERVER_OPTIMIZERS = ("sgd", "adagrad", "adam", "yogi")
 
 
@@ -65,6 +65,9 @@ class TrainingJob:
         local_epochs: Passes over a silo's rows in one round, at least 1.
         batch_size: Rows in a batch of a silo's training; the last batch of an epoch may be smaller.
         client_learning_rate: Learning rate of the silos' SGD, positive.
+        silo_weighting: One of `silo_weights.WEIGHTINGS`: how much a silo's update counts.
+        maximum_silo_share: Largest share of the weight that one silo may have, in (0, 1].
+        proximal_strength: Strength of FedProx' pull towards the global model; 0 for federated averaging.
         server_optimizer: One of `SERVER_OPTIMIZERS`.
         server_learning_rate: Learning rate of the server optimizer, positive.
         evaluation_interval: The model is measured on every silo after each so many rounds, and after the last one.
@@ -83,6 +86,9 @@ class TrainingJob:
     local_epochs: int
     batch_size: int
     client_learning_rate: float
+    silo_weighting: str
+    maximum_silo_share: float
+    proximal_strength: float
     server_optimizer: str
     server_learning_rate: float
     evaluation_interval: int

@@ -157,13 +157,11 @@ class ComposedRun:
                 module_file=module_file,
                 label_key="late",
                 evaluation_split="",
-                local_models=1,
                 rounds=rounds,
             )
             judge = load["fairness_evaluator"](
                 examples=examples,
                 model=train.outputs["model"],
-                silo_models=train.outputs["silo_models"],
                 silo_key="company",
                 eval_config=json.dumps(JUDGED),
                 minimum_overall=0.01,
@@ -203,6 +201,11 @@ def test_silo_examples_come_out_of_a_dataset_of_kubeflow(composed):
 def test_the_parameters_of_the_run_reach_the_trainer(composed):
     assert composed.metadata("federated-trainer", "federated_run_metrics")["round"] == 2
     assert composed.metadata("federated-trainer", "federated_run")["rounds"] == 2
+
+
+def test_an_output_that_is_not_asked_for_stays_empty(composed):
+    assert not composed.path("federated-trainer", "silo_models").exists()
+    assert composed.path("federated-trainer", "model").exists()
 
 
 def test_the_user_interface_gets_report_numbers_and_curve(composed):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tff_runtime import job as job_lib
+from tff_runtime import silo_weights
 
 text = st.text(max_size=8)
 stored = st.builds(
@@ -26,6 +27,9 @@ jobs = st.builds(
     local_epochs=st.integers(1, 9),
     batch_size=st.integers(1, 9),
     client_learning_rate=st.floats(0.001, 9),
+    silo_weighting=st.sampled_from(silo_weights.WEIGHTINGS),
+    maximum_silo_share=st.floats(0.001, 1),
+    proximal_strength=st.floats(0, 9),
     server_optimizer=st.sampled_from(job_lib.SERVER_OPTIMIZERS),
     server_learning_rate=st.floats(0.001, 9),
     evaluation_interval=st.integers(1, 9),

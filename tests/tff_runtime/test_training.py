@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -53,6 +54,28 @@ def test_each_local_model_equals_numpy_sgd_on_that_silo_alone(trained):
         expected = numpy_reference.local_training(initial, silo, x, y, job, job.rounds)
         for actual, value in zip(weights["trainable"], expected, strict=True):
             np.testing.assert_allclose(actual, value, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "weights"),
+    [
+        ({"silo_weighting": "uniform"}, [1, 1, 1]),
+        ({"silo_weighting": "square_root"}, [50**0.5, 3, 1]),
+        # 10 of 20 is the half that 9 and 1 leave.
+        ({"maximum_silo_share": 0.5}, [10, 9, 1]),
+        ({"proximal_strength": 2.0}, [50, 9, 1]),
+    ],
+)
+def test_weights_and_proximal_term_equal_numpy(make_job, changes, weights):
+    directory = make_job(SILOS, local_models=False, **changes)
+    job, make_model, models = train(directory)
+    initial = variable_model.initial_weights(make_model, job.seed).trainable
+    rows = rows_of_silos(directory, job)
+    expected = numpy_reference.federated_averaging(initial, rows, job, job.rounds, weights)
+    plain = numpy_reference.federated_averaging(initial, rows, dataclasses.replace(job, proximal_strength=0.0), 3)
+    for actual, value in zip(models.weights.trainable, expected, strict=True):
+        np.testing.assert_allclose(actual, value, atol=1e-5)
+    assert max(np.abs(value - other).max() for value, other in zip(expected, plain, strict=True)) > 1e-3
 
 
 def test_rounds_count_every_row_of_every_epoch(trained):

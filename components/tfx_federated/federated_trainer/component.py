@@ -12,6 +12,7 @@ from tfx.orchestration import data_types
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from tff_runtime import silo_weights
 from tfx_federated import artifacts
 from tfx_federated.federated_trainer import executor, parameters
 
@@ -29,6 +30,9 @@ class FederatedTrainerSpec(ComponentSpec):
         "local_epochs": ExecutionParameter(type=int),
         "batch_size": ExecutionParameter(type=int),
         "client_learning_rate": ExecutionParameter(type=float),
+        "silo_weighting": ExecutionParameter(type=str),
+        "maximum_silo_share": ExecutionParameter(type=float),
+        "proximal_strength": ExecutionParameter(type=float),
         "server_optimizer": ExecutionParameter(type=str),
         "server_learning_rate": ExecutionParameter(type=float),
         "evaluation_interval": ExecutionParameter(type=int),
@@ -92,6 +96,9 @@ class FederatedTrainer(base_component.BaseComponent):
         local_epochs: int | data_types.RuntimeParameter = 1,
         batch_size: int | data_types.RuntimeParameter = 32,
         client_learning_rate: float | data_types.RuntimeParameter = 0.1,
+        silo_weighting: str | data_types.RuntimeParameter = silo_weights.EXAMPLES,
+        maximum_silo_share: float | data_types.RuntimeParameter = 1.0,
+        proximal_strength: float | data_types.RuntimeParameter = 0.0,
         server_optimizer: str | data_types.RuntimeParameter = "sgd",
         server_learning_rate: float | data_types.RuntimeParameter = 1.0,
         evaluation_interval: int | data_types.RuntimeParameter = 5,
@@ -115,6 +122,12 @@ class FederatedTrainer(base_component.BaseComponent):
             local_epochs: Passes of a silo over its rows in a round, at least 1.
             batch_size: Rows in a batch of a silo's training, at least 1.
             client_learning_rate: Learning rate of the silos' SGD, positive.
+            silo_weighting: How much a silo's update counts: `examples` (its rows), `uniform` (every silo the same) or
+                `square_root` (of its rows).
+            maximum_silo_share: Largest share of the weight that one silo may have, at most 1 for no bound; at least 1
+                divided by the number of silos.
+            proximal_strength: FedProx: how strongly a silo's training is held near the global model, from 0 (not at
+                all: federated averaging).
             server_optimizer: `sgd`, `adagrad`, `adam` or `yogi`, applied to the mean update (FedOpt). `sgd` with rate 1
                 is plain federated averaging.
             server_learning_rate: Learning rate of the server optimizer, positive.
@@ -137,6 +150,9 @@ class FederatedTrainer(base_component.BaseComponent):
             "local_epochs": local_epochs,
             "batch_size": batch_size,
             "client_learning_rate": client_learning_rate,
+            "silo_weighting": silo_weighting,
+            "maximum_silo_share": maximum_silo_share,
+            "proximal_strength": proximal_strength,
             "server_optimizer": server_optimizer,
             "server_learning_rate": server_learning_rate,
             "evaluation_interval": evaluation_interval,

@@ -22,6 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from tff_runtime import job as job_lib
+from tff_runtime import silo_weights
 from tfx_federated import silo_examples, tff_process, whole_files
 from tfx_federated.federated_trainer import feature_specs, parameters, progress, serving_model, silo_arrays
 
@@ -30,6 +31,9 @@ _SETTINGS = (
     "local_epochs",
     "batch_size",
     "client_learning_rate",
+    "silo_weighting",
+    "maximum_silo_share",
+    "proximal_strength",
     "server_optimizer",
     "server_learning_rate",
     "evaluation_interval",
@@ -60,6 +64,9 @@ class Executor(base_executor.BaseExecutor):
             TrainingFailedError: The training stopped in the TFF interpreter.
         """
         outputs = {name: artifact_utils.get_single_instance(artifacts) for name, artifacts in output_dict.items()}
+        if not exec_properties["local_models"]:
+            # A kfp component has each of its outputs in every run.
+            outputs.pop("silo_models", None)
         for name, artifact in outputs.items():
             whole_files.require_empty(artifact.uri, name)
         parameters.check(exec_properties)
@@ -134,6 +141,7 @@ def _write_job(
         custom_config=json.loads(exec_properties["custom_config"]),
         **{name: exec_properties[name] for name in _SETTINGS},
     )
+    _silo_weights(job)
     text = job.to_json()
     if directory.job.exists() and (directory.job.read_text("utf-8"), directory.module.read_bytes()) != (text, module):
         logging.info("The job has changed since its last checkpoint; training starts anew")
@@ -169,6 +177,7 @@ def _export(result: pathlib.Path, outputs: dict[str, types.Artifact], inputs: _I
 
 def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> None:
     silos = job.silos[job.train_split]
+    weights = _silo_weights(job)
     run = outputs["federated_run"]
     run.set_int_custom_property("rounds", job.rounds)
     run.set_int_custom_property("silos", len(silos))
@@ -183,6 +192,13 @@ def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> N
             "train_split": job.train_split,
             "evaluation_split": job.evaluation_split,
             "label_key": job.label_key,
-            "silos": {silo.silo: {"rows": silo.count, "weight": silo.count} for silo in silos},
+            "silos": {
+                silo.silo: {"rows": silo.count, "weight": weight} for silo, weight in zip(silos, weights, strict=True)
+            },
         },
     )
+
+
+def _silo_weights(job: job_lib.TrainingJob) -> list[float]:
+    rows = [silo.count for silo in job.silos[job.train_split]]
+    return silo_weights.weights(rows, job.silo_weighting, job.maximum_silo_share)
