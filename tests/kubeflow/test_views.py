@@ -17,7 +17,10 @@ def view(title, suffix):
 
 
 def write_rounds(folder, number):
-    lines = [json.dumps({"round": place, "seconds": 1.0, "loss": 1 / place}) for place in range(1, number + 1)]
+    lines = [
+        json.dumps({"round": place, "seconds": 1.0, "loss": 1 / place, "rejected_silos": ["a"] * (place == 2)})
+        for place in range(1, number + 1)
+    ]
     (folder / "rounds.jsonl").write_text("\n".join(lines) + "\n")
 
 
@@ -29,6 +32,8 @@ def shown_rounds(folder):
 def test_a_short_training_shows_every_round(tmp_path):
     write_rounds(tmp_path, 3)
     assert shown_rounds(tmp_path) == [1, 2, 3]
+    table = view(artifacts.FederatedRun.TYPE_NAME, "rounds").read(str(tmp_path)).text
+    assert "| 2 | 1.0000 | 0.5000 | a |" in table
 
 
 def test_a_long_training_shows_some_rounds_and_the_last(tmp_path):
@@ -42,7 +47,7 @@ def test_a_long_training_shows_some_rounds_and_the_last(tmp_path):
 def test_the_metrics_of_a_training_are_those_of_its_last_round(tmp_path):
     write_rounds(tmp_path, 4)
     content = view(artifacts.FederatedRun.TYPE_NAME, "metrics").read(str(tmp_path))
-    assert content.metadata == {"round": 4, "loss": 0.25}
+    assert content.metadata == {"round": 4, "loss": 0.25, "rejected_updates": 1}
 
 
 def test_metrics_without_a_value_are_left_out(tmp_path):

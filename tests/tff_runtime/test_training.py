@@ -6,7 +6,7 @@ import pytest
 
 from tests.tff_runtime import numpy_reference
 from tff_runtime import job as job_lib
-from tff_runtime import module_file
+from tff_runtime import module_file, silo_weights
 from tff_runtime.learning import training, variable_model
 
 SILOS = {"large": 50, "small": 9, "one row": 1}
@@ -129,15 +129,36 @@ def test_every_server_optimizer_lowers_the_loss(make_job, server_optimizer):
     assert rounds[-1]["loss"] < rounds[0]["loss"]
 
 
-def test_a_silo_whose_update_is_not_finite_is_named_and_the_last_state_kept(make_job):
-    directory = make_job({"good": 16, "broken": 8}, rounds=3)
-    train_x = np.load(directory.data / "train" / "x.npy")
-    (broken,) = [silo for silo in directory.read_job().silos["train"] if silo.silo == "broken"]
-    train_x[broken.start] = np.inf
-    np.save(directory.data / "train" / "x.npy", train_x)
-    with pytest.raises(job_lib.JobError, match="round 1: the update of silo 'broken' is not finite") as caught:
-        train(directory)
-    assert (caught.value.kind, caught.value.silo, caught.value.round_number) == ("NonFiniteUpdate", "broken", 1)
+def break_silo(directory, name):
+    for split in ("train", "eval"):
+        x = np.load(directory.data / split / "x.npy")
+        (silo,) = [silo for silo in directory.read_job().silos[split] if silo.silo == name]
+        x[silo.start] = np.inf
+        np.save(directory.data / split / "x.npy", x)
+
+
+@pytest.mark.parametrize("weighting", silo_weights.WEIGHTINGS)
+def test_a_silo_whose_update_is_not_finite_is_left_out_and_named(make_job, weighting):
+    directory = make_job({"good": 16, "broken": 8, "small": 5}, silo_weighting=weighting)
+    break_silo(directory, "broken")
+    job, make_model, models = train(directory)
+    initial = variable_model.initial_weights(make_model, job.seed).trainable
+    rows = {silo: values for silo, values in rows_of_silos(directory, job).items() if silo != "broken"}
+    counts = silo_weights.weights([16, 5], weighting, 1.0)
+    expected = numpy_reference.federated_averaging(initial, rows, job, job.rounds, counts)
+    for actual, value in zip(models.weights.trainable, expected, strict=True):
+        np.testing.assert_allclose(actual, value, atol=1e-5)
+    # The broken silo's own model is the one that it began with.
+    for actual, value in zip(models.local_weights[1]["trainable"], initial, strict=True):
+        np.testing.assert_array_equal(actual, value)
+    records = directory.unfinished_result / "run"
+    for line in read_lines(records / "rounds.jsonl"):
+        assert (line["rejected_silos"], line["rejected_local_models"]) == (["broken"], ["broken"])
+        assert line["num_examples"] == 21 * job.local_epochs
+    for line in read_lines(records / "silo_metrics.jsonl"):
+        assert (line["loss"] is None) == (line["silo"] == "broken")
+    events = [event for event in read_lines(directory.progress) if event["event"] == "rejected"]
+    assert [(event["round"], event["silos"]) for event in events] == [(1, ["broken"]), (2, ["broken"]), (3, ["broken"])]
 
 
 DIVERGES_LATER = """
@@ -155,10 +176,13 @@ def model_fn(arguments):
 """
 
 
-def test_the_state_before_a_loss_that_turns_nan_is_kept(make_job):
-    directory = make_job({"a": 8}, module=DIVERGES_LATER, rounds=40, client_learning_rate=0.05, local_models=False)
-    with pytest.raises(job_lib.JobError, match="'a'") as caught:
+@pytest.mark.parametrize(("silos", "named"), [({"a": 8}, "silo 'a'"), ({"a": 8, "b": 8}, "every silo")])
+def test_a_training_without_any_finite_update_stops_and_keeps_the_state_before(make_job, silos, named):
+    settings = {"rounds": 40, "evaluation_interval": 40, "client_learning_rate": 0.05, "local_models": False}
+    directory = make_job(silos, module=DIVERGES_LATER, **settings)
+    with pytest.raises(job_lib.JobError, match=f"the update of {named} is not finite") as caught:
         train(directory)
+    assert caught.value.kind == "NonFiniteUpdate"
     assert caught.value.round_number > 1
     kept = [int(folder.name.rsplit("_", 1)[1]) for folder in directory.checkpoints.iterdir()]
     assert max(kept) == caught.value.round_number - 1

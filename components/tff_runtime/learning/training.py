@@ -77,7 +77,7 @@ class Training:
             The trained models.
 
         Raises:
-            JobError: A silo's update or a measured loss is not finite.
+            JobError: No silo's update, or no measured loss, is finite.
         """
         finished_rounds, state, local_weights = self._start()
         self._directory.report("training", finished=finished_rounds, rounds=self._job.rounds, silos=len(self._silos))
@@ -101,12 +101,16 @@ class Training:
         datasets = [self._data.training_dataset(silo, round_number) for silo in self._silos]
         output = self._process.next(state, datasets)
         metrics = _plain(output.metrics["client_work"]["train"])
-        self._check_round(round_number, state, datasets, metrics)
+        rejected = self._rejected_silos(round_number, state, datasets, metrics)
         seconds = time.monotonic() - start
+        rejected_alone: list[str] = []
         if self._job.local_models:
+            # A silo whose own update is not finite keeps the model that it had.
             local_weights, trained_rows = self._train_alone(local_weights, datasets)
-            self._check_local_models(round_number, trained_rows)
-        self._records.add_round(round_number, seconds, metrics)
+            rejected_alone = self._untrained(trained_rows)
+        self._records.add_round(round_number, seconds, metrics, rejected, rejected_alone)
+        if rejected or rejected_alone:
+            self._directory.report("rejected", round=round_number, silos=rejected, local_models=rejected_alone)
         if round_number % self._job.evaluation_interval == 0 or round_number == self._job.rounds:
             self._evaluate(round_number, self._process.get_model_weights(output.state), local_weights)
         self._directory.report(
@@ -114,40 +118,30 @@ class Training:
         )
         return output.state, local_weights
 
-    def _check_round(
+    def _rejected_silos(
         self, round_number: int, state: Any, datasets: Sequence[tf.data.Dataset], metrics: Mapping[str, float]
-    ) -> None:
-        """Stops at a silo whose update is not finite: TFF gives it weight zero and says nothing but the sum of rows."""
+    ) -> list[str]:
+        """Finds the silos whose updates are not finite: TFF leaves them out, and says nothing but the sum of rows."""
         expected_rows = sum(silo.count for silo in self._silos) * self._job.local_epochs
         if metrics["num_examples"] == expected_rows and math.isfinite(metrics["loss"]):
-            return
+            return []
         weights = _as_mapping(self._process.get_model_weights(state))
         _, trained_rows = self._train_alone([weights] * len(datasets), datasets)
-        rejected = [silo.silo for silo, rows in zip(self._silos, trained_rows, strict=True) if rows == 0]
-        silo = rejected[0] if rejected else None
+        rejected = self._untrained(trained_rows)
+        if rejected and len(rejected) < len(self._silos) and math.isfinite(metrics["loss"]):
+            return rejected
+        which = f"silo {self._silos[0].silo!r}" if len(self._silos) == 1 else "every silo"
         raise job_lib.JobError(
             "NonFiniteUpdate",
-            f"round {round_number}: the update of "
-            f"{'silo ' + repr(silo) if silo is not None else 'a silo'} is not finite"
-            f"{f' ({len(rejected)} silos in all)' if len(rejected) > 1 else ''}; the state after round "
-            f"{round_number - 1} is kept in {self._directory.checkpoints}. Lower client_learning_rate, scale "
-            f"the features, "
-            "or look at that silo's rows",
-            silo=silo,
+            f"round {round_number}: the update of {which} is not finite, or its loss; the state after round "
+            f"{round_number - 1} is kept in {self._directory.checkpoints}. Lower client_learning_rate, or scale the "
+            "features",
+            silo=self._silos[0].silo if len(self._silos) == 1 else None,
             round_number=round_number,
         )
 
-    def _check_local_models(self, round_number: int, trained_rows: Sequence[float]) -> None:
-        for silo, rows in zip(self._silos, trained_rows, strict=True):
-            if rows == 0:
-                raise job_lib.JobError(
-                    "NonFiniteUpdate",
-                    f"round {round_number}: silo {silo.silo!r}, training alone, has an update that is not "
-                    f"finite; lower "
-                    "client_learning_rate, or switch local_models off",
-                    silo=silo.silo,
-                    round_number=round_number,
-                )
+    def _untrained(self, trained_rows: Sequence[float]) -> list[str]:
+        return [silo.silo for silo, rows in zip(self._silos, trained_rows, strict=True) if rows == 0]
 
     def _evaluate(self, round_number: int, weights: tff.learning.models.ModelWeights, local_weights: list[Any]) -> None:
         for split in [self._job.train_split, self._job.evaluation_split]:
@@ -156,6 +150,7 @@ class Training:
             silos = self._job.silos[split]
             datasets = [self._data.evaluation_dataset(split, silo) for silo in silos]
             measured = self._evaluation.of_one_model(weights, datasets)
+            self._require_finite_losses(round_number, split, measured)
             self._record_evaluation(round_number, split, "federated", silos, measured)
             if self._job.local_models:
                 of_silo = dict(zip((silo.silo for silo in self._silos), local_weights, strict=True))
@@ -165,6 +160,16 @@ class Training:
                 )
                 self._record_evaluation(round_number, split, "local", [silo for silo, _ in known], measured)
 
+    def _require_finite_losses(self, round_number: int, split: str, measured: Sequence[Mapping[str, Any]]) -> None:
+        """Stops where the model has no finite loss on any silo: then it is the model, and not one silo's rows."""
+        if measured and not any(math.isfinite(metrics["loss"]) for metrics in measured):
+            raise job_lib.JobError(
+                "NonFiniteLoss",
+                f"round {round_number}: the loss of the federated model is finite on no silo of split {split!r}; lower "
+                "client_learning_rate, or scale the features",
+                round_number=round_number,
+            )
+
     def _record_evaluation(
         self,
         round_number: int,
@@ -173,24 +178,16 @@ class Training:
         silos: Sequence[job_lib.SiloRows],
         measured: Sequence[Mapping[str, Any]],
     ) -> None:
-        for silo, metrics in zip(silos, measured, strict=True):
-            if not math.isfinite(metrics["loss"]):
-                raise job_lib.JobError(
-                    "NonFiniteLoss",
-                    f"round {round_number}: the loss of the {model} model on split {split!r} of silo "
-                    f"{silo.silo!r} is not "
-                    "finite; lower client_learning_rate, or look at that silo's rows",
-                    silo=silo.silo,
-                    round_number=round_number,
-                )
         self._records.add_evaluation(round_number, split, model, silos, [_plain(metrics) for metrics in measured])
 
 
 class Records:
     """What is written down of each round: two JSON Lines files, and TensorBoard summaries beside them.
 
-    `rounds.jsonl`: round, seconds, metrics of the silos' training, summed over silos as TFF does. `silo_metrics.jsonl`:
-    round, split, model (`federated` or `local`), silo, rows and the metrics of that model on that silo's rows.
+    `rounds.jsonl`: round, seconds, metrics of the silos' training, summed over silos as TFF does, the silos whose
+    update was not finite and left out (`rejected_silos`), and those whose own was not (`rejected_local_models`).
+    `silo_metrics.jsonl`: round, split, model (`federated` or `local`), silo, rows and the metrics of that model on that
+    silo's rows, null where they are not finite.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -207,9 +204,17 @@ class Records:
             kept = [line for line in lines if json.loads(line)["round"] <= last_round]
             file.write_text("".join(line + "\n" for line in kept), "utf-8")
 
-    def add_round(self, round_number: int, seconds: float, metrics: Mapping[str, float]) -> None:
-        """Records the training metrics of one round."""
-        _append(self._rounds, {"round": round_number, "seconds": seconds, **metrics})
+    def add_round(
+        self,
+        round_number: int,
+        seconds: float,
+        metrics: Mapping[str, float],
+        rejected_silos: Sequence[str],
+        rejected_local_models: Sequence[str],
+    ) -> None:
+        """Records the training of one round."""
+        rejected = {"rejected_silos": rejected_silos, "rejected_local_models": rejected_local_models}
+        _append(self._rounds, {"round": round_number, "seconds": seconds, **metrics, **rejected})
         with self._summaries.as_default(step=round_number):
             for name, value in metrics.items():
                 tf.summary.scalar(f"train/{name}", value)
@@ -227,10 +232,11 @@ class Records:
         """Records a model's metrics on each silo's rows of one split."""
         for silo, metrics in zip(silos, measured, strict=True):
             row = {"round": round_number, "split": split, "model": model, "silo": silo.silo, "rows": silo.count}
-            _append(self._silo_metrics, {**row, **metrics})
+            finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+            _append(self._silo_metrics, {**row, **finite})
         with self._summaries.as_default(step=round_number):
             for name in measured[0] if measured else ():
-                values = [metrics[name] for metrics in measured]
+                values = [metrics[name] for metrics in measured if math.isfinite(metrics[name])]
                 tf.summary.histogram(f"{split}/{model}/{name}_over_silos", values)
         self._summaries.flush()
 

@@ -182,6 +182,7 @@ def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> N
     run.set_int_custom_property("rounds", job.rounds)
     run.set_int_custom_property("silos", len(silos))
     run.set_int_custom_property("rows", sum(silo.count for silo in silos))
+    run.set_int_custom_property("rejected_updates", _rejected_updates(run.uri))
     if "silo_models" in outputs:
         outputs["silo_models"].set_int_custom_property("silos", len(silos))
     whole_files.write_json(
@@ -202,3 +203,8 @@ def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> N
 def _silo_weights(job: job_lib.TrainingJob) -> list[float]:
     rows = [silo.count for silo in job.silos[job.train_split]]
     return silo_weights.weights(rows, job.silo_weighting, job.maximum_silo_share)
+
+
+def _rejected_updates(run_uri: str) -> int:
+    with fileio.open(os.path.join(run_uri, "rounds.jsonl"), "r") as file:
+        return sum(len(json.loads(line)["rejected_silos"]) for line in file.read().splitlines())

@@ -35,9 +35,28 @@ class TrainingProgress:
             self._say(
                 "round %d of %d: loss %.6f, %.2f s", event["round"], event["rounds"], event["loss"], event["seconds"]
             )
+        elif event["event"] == "rejected":
+            _warn_of_rejected(event)
         else:
             self._say(event["event"])
 
     def _say(self, text: str, *values: Any) -> None:
         if not self._has_bar:
             logging.info("Federated training: " + text, *values)
+
+
+def _warn_of_rejected(event: Mapping[str, Any]) -> None:
+    for silo in event["silos"]:
+        logging.warning(
+            "Federated training: round %d: the update of silo %r is not finite and is left out; look at its rows, "
+            "or lower client_learning_rate",
+            event["round"],
+            silo,
+        )
+    for silo in event["local_models"]:
+        logging.warning(
+            "Federated training: round %d: silo %r, training alone, has an update that is not finite; it keeps the "
+            "model that it had",
+            event["round"],
+            silo,
+        )

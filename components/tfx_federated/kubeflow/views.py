@@ -74,8 +74,11 @@ def _fairness_metrics(folder: str) -> Content:
 
 
 def _training_metrics(folder: str) -> Content:
-    last = _rounds(folder)[-1]
-    return _metrics({name: value for name, value in last.items() if name not in ("seconds", "num_batches")})
+    rounds = _rounds(folder)
+    numbers = {name: value for name, value in rounds[-1].items() if isinstance(value, (int, float))}
+    rejected = sum(len(entry["rejected_silos"]) for entry in rounds)
+    shown = {name: value for name, value in numbers.items() if name not in ("seconds", "num_batches")}
+    return _metrics({**shown, "rejected_updates": rejected})
 
 
 def _training_rounds(folder: str) -> Content:
@@ -154,6 +157,8 @@ def _rounds(folder: str) -> list[dict[str, Any]]:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 

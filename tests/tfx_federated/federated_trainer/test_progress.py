@@ -53,3 +53,14 @@ def test_a_bar_that_reaches_the_end_on_a_terminal():
     assert "Federated training: 100%" in shown
     assert "3/3" in shown
     assert "loss=0.1250" in shown
+
+
+def test_a_rejected_update_is_a_warning_that_names_the_silo(caplog):
+    logging.getLogger("absl").propagate = True
+    with caplog.at_level(logging.WARNING, logger="absl"), progress.TrainingProgress(3) as shown:
+        shown({"event": "rejected", "round": 2, "silos": ["a"], "local_models": ["b"]})
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.split(";")[0] for message in messages] == [
+        "Federated training: round 2: the update of silo 'a' is not finite and is left out",
+        "Federated training: round 2: silo 'b', training alone, has an update that is not finite",
+    ]
