@@ -10,6 +10,8 @@ from collections.abc import Sequence
 # Each module has `add_arguments(parser)` and `run(parsed)`, whose errors of the kinds below are what the user is told.
 COMMANDS = {
     "compile": ("tfx_federated.kubeflow.pipeline_folder", "compile a pipeline for Kubeflow Pipelines"),
+    "submit": ("tfx_federated.kubeflow.submission", "run a compiled pipeline on Kubeflow Pipelines"),
+    "doctor": ("tfx_federated.diagnosis.command", "check this machine, and a cluster, for what the components need"),
     "components": ("tfx_federated.kubeflow.component_files", "write the components as YAML files for the kfp SDK"),
     "install-tff": ("tfx_federated.tff_environment", "make the Python environment that TensorFlow Federated runs in"),
 }
