@@ -100,21 +100,25 @@ def record(release, compiled, answers):
     return messages | {name: driver.executor_input(name) for name in ("BeamBatchInferrer", "Pusher")}
 
 
-def _write(release, name, message):
-    parsed = json_format.ParseDict(message, pipeline_spec_pb2.ExecutorInput())
-    file = FOLDER / release / f"{name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(json_format.MessageToDict(parsed), indent=2, sort_keys=True) + "\n")
+def of_release(release, compiled):
+    """Returns what is recorded of a release, by name."""
+    messages = record(release, compiled, ANSWERS)
+    kinds = record(release, compiled, {**ANSWERS, "CsvExampleGen": {"examples": EVERY_KIND}})
+    chosen = {name: messages[name] for name in RECORDED} | {"every_kind_of_metadata": kinds["StatisticsGen"]}
+    return {name: _as_kfp_prints_it(message) for name, message in chosen.items()}
+
+
+def _as_kfp_prints_it(message):
+    return json_format.MessageToDict(json_format.ParseDict(message, pipeline_spec_pb2.ExecutorInput()))
 
 
 def main():
     compiled = specification()
     for release in driver_lib.RELEASES:
-        messages = record(release, compiled, ANSWERS)
-        for name in RECORDED:
-            _write(release, name, messages[name])
-        kinds = record(release, compiled, {**ANSWERS, "CsvExampleGen": {"examples": EVERY_KIND}})
-        _write(release, "every_kind_of_metadata", kinds["StatisticsGen"])
+        for name, message in of_release(release, compiled).items():
+            file = FOLDER / release / f"{name}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(message, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

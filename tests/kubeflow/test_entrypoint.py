@@ -64,6 +64,13 @@ class Step:
         return {key: artifacts["artifacts"][0] for key, artifacts in answered.items()}
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_recordings_are_those_of_the_pipeline_as_it_is(release, specification):
+    for name, message in recordings.of_release(release, specification).items():
+        recorded = json.loads((recordings.FOLDER / release / f"{name}.json").read_text())
+        assert recorded == message, "run python -m tests.kubeflow.recordings"
+
+
 @pytest.mark.parametrize("name", recordings.RECORDED)
 @pytest.mark.parametrize("release", RELEASES)
 def test_an_executor_gets_typed_artifacts_at_the_launchers_paths(release, name, specification, tmp_path, monkeypatch):
