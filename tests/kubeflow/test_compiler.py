@@ -12,7 +12,7 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.types import standard_artifacts
 
 from tests.kubeflow import executors
-from tfx_federated.kubeflow import compiler, placement
+from tfx_federated.kubeflow import compiled_pipeline, compiler, placement
 
 DIGEST = f"registry.example/image@sha256:{'a' * 64}"
 
@@ -214,6 +214,7 @@ def test_another_file_name_is_refused(tmp_path):
 @pytest.mark.parametrize("change", [{"unknown": 1}, {"root": {"dag": {"task": {}}}}])
 def test_a_field_that_the_protos_lack_is_an_error(tmp_path, change):
     (specification,) = compiled(tmp_path)
-    compiler.require_valid(specification, {})
-    with pytest.raises(compiler.CompilationError, match="no PipelineSpec"):
-        compiler.require_valid({**specification, **change}, {})
+    file = tmp_path / "pipeline.yaml"
+    assert compiled_pipeline.parse(specification, {}, file).name == "small"
+    with pytest.raises(compiled_pipeline.CompiledPipelineError, match="the PipelineSpec is wrong"):
+        compiled_pipeline.parse({**specification, **change}, {}, file)

@@ -51,12 +51,29 @@ def load(path: str | os.PathLike[str]) -> CompiledPipeline:
     Raises:
         CompiledPipelineError: The file cannot be read, or is not of that form; the message says what is wrong.
     """
+    file = pathlib.Path(path)
+    specification, platform = _documents(file)
+    return parse(specification, platform, file)
+
+
+def parse(specification: Mapping[str, Any], platform: Mapping[str, Any], file: pathlib.Path) -> CompiledPipeline:
+    """Parses the documents of a compiled pipeline.
+
+    Args:
+        specification: The PipelineSpec, JSON.
+        platform: The PlatformSpec, JSON; empty for none.
+        file: Where they are, or will be.
+
+    Returns:
+        The pipeline.
+
+    Raises:
+        CompiledPipelineError: A document has a field that Kubeflow Pipelines does not know, or a value of another type.
+    """
     from google.protobuf import json_format
     from kfp.kubernetes import kubernetes_executor_config_pb2
     from kfp.pipeline_spec import pipeline_spec_pb2
 
-    file = pathlib.Path(path)
-    specification, platform = _documents(file)
     try:
         parsed = json_format.ParseDict(specification, pipeline_spec_pb2.PipelineSpec())
         deployment = json_format.ParseDict(

@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import base_node
 from tfx.orchestration import data_types
@@ -25,7 +23,7 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
 from tfx_federated import whole_files
-from tfx_federated.kubeflow import entrypoint, limitations, views
+from tfx_federated.kubeflow import compiled_pipeline, entrypoint, limitations, views
 from tfx_federated.kubeflow import placement as placements
 
 # The image, or placement, of the nodes that have none of their own.
@@ -46,7 +44,7 @@ _logger = logging.getLogger(__name__)
 
 
 class CompilationError(ValueError):
-    """An argument of the compiler is wrong, or the result is not what Kubeflow Pipelines takes."""
+    """An argument of the compiler is wrong."""
 
 
 def compile_pipeline(
@@ -83,6 +81,7 @@ def compile_pipeline(
         UnsupportedPipelineError: The pipeline uses what Kubeflow Pipelines cannot run.
         PlacementError: A placement is wrong, or newer than `minimum_backend`.
         CompilationError: Another argument is wrong.
+        CompiledPipelineError: The result is not what Kubeflow Pipelines takes.
     """
     file = pathlib.Path(output)
     if file.suffix not in (".yaml", ".yml"):
@@ -128,24 +127,6 @@ def add_view_outputs(artifacts: dict[str, Any], node: base_node.BaseNode) -> Non
             artifacts[views.output_key(key, view)] = {
                 "artifactType": {"schemaTitle": view.schema_title, "schemaVersion": views.SCHEMA_VERSION}
             }
-
-
-def require_valid(specification: Mapping[str, Any], platform: Mapping[str, Any]) -> None:
-    """Checks a compiled pipeline against the messages of Kubeflow Pipelines; a field that they lack is an error.
-
-    Args:
-        specification: A PipelineSpec, JSON.
-        platform: A PlatformSpec, JSON; empty for none.
-
-    Raises:
-        CompilationError: It does not fit.
-    """
-    try:
-        json_format.ParseDict(specification, pipeline_spec_pb2.PipelineSpec())
-        json_format.ParseDict(specification["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
-        json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
-    except json_format.ParseError as error:
-        raise CompilationError(f"the compiled pipeline is no PipelineSpec 2.1: {error}") from error
 
 
 def require_pinned(image: str, allow_latest: bool) -> None:
@@ -263,7 +244,7 @@ def _write(file: pathlib.Path, specification: dict[str, Any], executors: dict[st
     platform: dict[str, Any] = {}
     if executors:
         platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
-    require_valid(specification, platform)
+    compiled_pipeline.parse(specification, platform, file)
     version = importlib.metadata.version("tfx-federated")
     name = specification["pipelineInfo"]["name"]
     header = f"# Pipeline {name}, compiled by tfx-federated {version}: change the pipeline and compile it again.\n"
