@@ -25,7 +25,6 @@ class Record(base_executor.BaseExecutor):
             "properties": exec_properties,
         }
         pathlib.Path(os.environ[RECORD_VARIABLE]).write_text(json.dumps(record))
-        models = [artifact for key in ("model",) for artifact in input_dict.get(key, [])]
         for artifacts in output_dict.values():
             for artifact in artifacts:
                 os.makedirs(artifact.uri, exist_ok=True)
@@ -33,7 +32,7 @@ class Record(base_executor.BaseExecutor):
                 artifact.set_string_custom_property("own", os.path.join(artifact.uri, "file"))
                 artifact.set_json_value_custom_property("many", [artifact.uri, 1.5])
                 artifact.set_json_value_custom_property("nothing", None)
-                for model in models:
+                for model in input_dict.get("model", []):
                     artifact.set_string_custom_property("current_model", model.uri)
                     artifact.set_int_custom_property("current_model_id", model.id)
 

@@ -13,7 +13,8 @@ from tests.kubeflow import driver, executors, recordings
 from tfx_federated.kubeflow import entrypoint, launcher_paths
 
 RELEASES = sorted(driver.RELEASES)
-TFX_TYPES = {"silo_examples": "SiloExamples", "federated_run": "FederatedRun", "report": "FairnessReport"} | {
+TFX_TYPES = {
+    "silo_examples": "SiloExamples",
     "silo_models": "SiloModels",
     "examples": "Examples",
     "model": "Model",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
@@ -23,7 +22,7 @@ class ReweightedMean(tff.aggregators.WeightedAggregationFactory):
         self._weighting = job.silo_weighting
         # A silo's rows count once for each local epoch.
         rows = [silo.count * job.local_epochs for silo in job.silos[job.train_split]]
-        self._cap = max(silo_weights.weights(rows, job.silo_weighting, job.maximum_silo_share))
+        self._largest = max(silo_weights.weights(rows, job.silo_weighting, job.maximum_silo_share))
 
     def create(self, value_type: tff.Type, weight_type: tff.Type) -> tff.templates.AggregationProcess:
         """Returns the aggregation process of TFF's mean behind the change of weights."""
@@ -36,7 +35,7 @@ class ReweightedMean(tff.aggregators.WeightedAggregationFactory):
                 weight = tf.sign(weight)
             elif self._weighting == silo_weights.SQUARE_ROOT:
                 weight = tf.sqrt(weight)
-            return weight if math.isinf(self._cap) else tf.minimum(weight, self._cap)
+            return tf.minimum(weight, self._largest)
 
         @tff.federated_computation(
             mean.next.type_signature.parameter[0],

@@ -28,7 +28,6 @@ from tfx_federated.kubeflow import placement as placements
 
 # The image, or placement, of the nodes that have none of their own.
 DEFAULT = placements.DEFAULT
-MINIMUM_BACKEND = "2.5.0"
 
 # Names the node to its container. Kubeflow Pipelines takes two steps with the same container for one, and gives both
 # the resources and outputs of the first.
@@ -55,7 +54,7 @@ def compile_pipeline(
     placement: Mapping[str, placements.Placement] | None = None,
     environment: Mapping[str, str] | None = None,
     caching: Mapping[str, bool] | None = None,
-    minimum_backend: str = MINIMUM_BACKEND,
+    minimum_backend: str = placements.DEFAULT_MINIMUM_BACKEND,
     allow_latest: bool = False,
 ) -> None:
     """Writes a pipeline as the YAML that Kubeflow Pipelines takes.

@@ -30,7 +30,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
 from tfx_federated import whole_files
-from tfx_federated.kubeflow import executor_messages, launcher_paths, views
+from tfx_federated.kubeflow import executor_messages, views
 
 COMMAND = ("python", "-m", "tfx_federated.kubeflow.entrypoint")
 EXECUTOR_INPUT_OPTION = "--json_serialized_invocation_args"
@@ -129,8 +129,8 @@ def _without_kubeflow_outputs(
         for view in views.VIEWS.get(title, ()):
             view_key = views.output_key(key, view)
             if view_key in executor_input.outputs.artifacts:
-                uri = executor_input.outputs.artifacts[view_key].artifacts[0].uri
-                found[view_key] = (key, view, launcher_paths.local_path(uri) or uri)
+                (shown,) = executor_input.outputs.artifacts[view_key].artifacts
+                found[view_key] = (key, view, executor_messages.local_path(shown))
     return remaining, found
 
 

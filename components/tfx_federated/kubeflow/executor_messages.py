@@ -68,7 +68,7 @@ class ExecutorMessages:
             del values[key]
         self._names = _names_of_hashes(_artifacts(inputs))
         self._paths = launcher_paths.PathMapping(
-            {artifact.uri: _local_path(artifact) for artifact in [*_artifacts(inputs), *_artifacts(outputs)]}
+            {artifact.uri: local_path(artifact) for artifact in [*_artifacts(inputs), *_artifacts(outputs)]}
         )
         _set_types("input", inputs, inputs_spec.artifacts)
         _set_types("output", outputs, outputs_spec.artifacts if outputs_spec else {})
@@ -115,7 +115,8 @@ def _artifacts(lists: Mapping[str, Any]) -> list[pipeline_spec_pb2.RuntimeArtifa
     return [artifact for artifacts in lists.values() for artifact in artifacts.artifacts]
 
 
-def _local_path(artifact: pipeline_spec_pb2.RuntimeArtifact) -> str:
+def local_path(artifact: pipeline_spec_pb2.RuntimeArtifact) -> str:
+    """Returns where the launcher keeps an artifact's files; its URI if the launcher does not handle it."""
     return artifact.custom_path or launcher_paths.local_path(artifact.uri) or artifact.uri
 
 

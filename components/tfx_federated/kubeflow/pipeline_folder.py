@@ -13,6 +13,8 @@ import pathlib
 import sys
 from typing import Any
 
+from tfx_federated.kubeflow import placement
+
 MODULE = "kubeflow_runner"
 FUNCTION = "create_kubeflow_pipeline"
 
@@ -70,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--minimum-backend",
-        default="2.5.0",
+        default=placement.DEFAULT_MINIMUM_BACKEND,
         metavar="VERSION",
         help="oldest release of Kubeflow Pipelines that the file is for (%(default)s)",
     )
@@ -88,13 +90,13 @@ def run(parsed: argparse.Namespace) -> int:
     """
     from absl import logging as absl_logging
 
-    from tfx_federated.kubeflow import compiler, placement
+    from tfx_federated.kubeflow import compiler
 
     # TFX warns of what the compiler does on purpose.
     absl_logging.set_verbosity(absl_logging.ERROR)
     output = parsed.output.resolve()
     placements = placement.load(parsed.placement) if parsed.placement else {}
-    images = dict(_pair(text, "--image") if "=" in text else (compiler.DEFAULT, text) for text in parsed.image)
+    images = dict(_pair(text, "--image") if "=" in text else (placement.DEFAULT, text) for text in parsed.image)
     environment = dict(_pair(text, "--environment") for text in parsed.environment)
     compiler.compile_pipeline(
         load(parsed.folder),

@@ -220,6 +220,9 @@ class Placement:
                 raise PlacementError(f"mount path {path!r} is used twice; give each mount a path of its own")
 
 
+# The oldest release of Kubeflow Pipelines that pipelines are compiled for, unless another is named.
+DEFAULT_MINIMUM_BACKEND = "2.5.0"
+
 # The first release that knows each field of KubernetesExecutorConfig that a placement can lead to. An older one fails
 # on it or drops it silently.
 MINIMUM_BACKEND = {

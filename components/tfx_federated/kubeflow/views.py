@@ -16,7 +16,7 @@ from typing import Any
 from tfx.dsl.io import fileio
 from tfx.types import standard_artifacts
 
-from tfx_federated import artifacts, silo_examples
+from tfx_federated import artifacts, silo_examples, whole_files
 
 SCHEMA_VERSION = "0.0.1"
 
@@ -58,7 +58,7 @@ def _fairness_page(folder: str) -> Content:
 
 
 def _fairness_metrics(folder: str) -> Content:
-    report = json.loads(_read_text(os.path.join(folder, "report.json")))
+    report = whole_files.read_json(os.path.join(folder, "report.json"))
     metric = report["metric"]
     metadata = {
         f"{metric}_overall": report["overall"],
@@ -95,7 +95,7 @@ def _training_rounds(folder: str) -> Content:
 
 
 def _partition_metrics(folder: str) -> Content:
-    counts = json.loads(_read_text(os.path.join(folder, silo_examples.COUNTS_FILE)))
+    counts = whole_files.read_json(os.path.join(folder, silo_examples.COUNTS_FILE))
     shown = ("silos", "rows_in", "kept", "without_silo", "malformed", "below_minimum", "assigned")
     return _metrics({name: counts[name] for name in shown} | {"skipped_silos": len(counts["skipped_silos"])})
 
