@@ -50,18 +50,14 @@ def run(directory: job_lib.JobDirectory) -> None:
         JobError: The job cannot go on for a reason that its user can act on.
     """
     # TensorFlow and TFF take seconds to import: the lifeline above must be listening before that.
-    from tff_runtime import module_file
-    from tff_runtime.contexts import native
-    from tff_runtime.learning import training
+    from tff_runtime import federated_training, module_file
     from tff_runtime.results import write_models
 
     job = directory.read_job()
     make_model = module_file.load_model_function(directory.module, job)
     make_model()
     directory.report("started")
-    run_records = directory.unfinished_result / "run"
-    with native.native_runtime():
-        trained = training.Training(directory, job, make_model, run_records).run()
+    trained = federated_training.run_training(directory, job, make_model)
     directory.report("exporting")
     write_models(directory.unfinished_result, trained, make_model, job)
     shutil.rmtree(directory.result, ignore_errors=True)

@@ -6,6 +6,7 @@ A job directory holds
     module.py             the user's module file
     data/<split>/<n>.npy  one array per feature, the rows of all silos one after the other
     progress.jsonl        one event a line, appended by the TFF side
+    initial_weights.npz   trainable, then other weights to start from, `arr_<n>`; the model's own where it is missing
     checkpoints/          program state after each round
     result/               written under another name and renamed when it is whole
     error.json            why there is no result
@@ -22,8 +23,32 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-FORMAT_VERSION = 2
+from tff_runtime.settings import (
+    aggregations,
+    algorithms,
+    cohorts,
+    encoding,
+    executions,
+    personalizations,
+    privacy,
+    schedules,
+    stopping,
+)
+
+FORMAT_VERSION = 3
 SERVER_OPTIMIZERS = ("sgd", "adagrad", "adam", "yogi")
+# The choices among settings classes, and what each is when nothing is said.
+CHOICES: dict[str, tuple[tuple[type, ...], Any]] = {
+    "algorithm": (algorithms.ALTERNATIVES, algorithms.FedAvg()),
+    "aggregation": (aggregations.ALTERNATIVES, aggregations.Mean()),
+    "privacy": (privacy.ALTERNATIVES, privacy.NoPrivacy()),
+    "personalization": (personalizations.ALTERNATIVES, personalizations.NoPersonalization()),
+    "cohort": (cohorts.ALTERNATIVES, cohorts.AllSilos()),
+    "client_schedule": (schedules.ALTERNATIVES, schedules.Constant()),
+    "server_schedule": (schedules.ALTERNATIVES, schedules.Constant()),
+    "stopping": (stopping.ALTERNATIVES, stopping.LastRound()),
+    "execution": (executions.ALTERNATIVES, executions.InProcess()),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +92,23 @@ class TrainingJob:
         client_learning_rate: Learning rate of the silos' SGD, positive.
         silo_weighting: One of `silo_weights.WEIGHTINGS`: how much a silo's update counts.
         maximum_silo_share: Largest share of the weight that one silo may have, in (0, 1].
-        proximal_strength: Strength of FedProx' pull towards the global model; 0 for federated averaging.
         server_optimizer: One of `SERVER_OPTIMIZERS`.
         server_learning_rate: Learning rate of the server optimizer, positive.
+        server_momentum: Momentum of the server's `sgd`, in [0, 1).
         evaluation_interval: The model is measured on every silo after each so many rounds, and after the last one.
+        checkpoint_interval: Program state is saved after each so many rounds, and after the last one.
         local_models: Whether each silo also trains a model alone, by the same steps from the same initial weights.
         seed: Seed of the initial weights and of the order of rows.
         custom_config: Passed to the user's `model_fn`.
+        algorithm: One of `settings.algorithms`.
+        aggregation: One of `settings.aggregations`.
+        privacy: One of `settings.privacy`.
+        personalization: One of `settings.personalizations`.
+        cohort: One of `settings.cohorts`.
+        client_schedule: One of `settings.schedules`, of the silos' learning rate.
+        server_schedule: One of `settings.schedules`, of the server's learning rate.
+        stopping: One of `settings.stopping`.
+        execution: One of `settings.executions`.
     """
 
     features: Mapping[str, StoredFeature]
@@ -88,17 +123,28 @@ class TrainingJob:
     client_learning_rate: float
     silo_weighting: str
     maximum_silo_share: float
-    proximal_strength: float
     server_optimizer: str
     server_learning_rate: float
+    server_momentum: float
     evaluation_interval: int
+    checkpoint_interval: int
     local_models: bool
     seed: int
     custom_config: Mapping[str, Any]
+    algorithm: Any = CHOICES["algorithm"][1]
+    aggregation: Any = CHOICES["aggregation"][1]
+    privacy: Any = CHOICES["privacy"][1]
+    personalization: Any = CHOICES["personalization"][1]
+    cohort: Any = CHOICES["cohort"][1]
+    client_schedule: Any = CHOICES["client_schedule"][1]
+    server_schedule: Any = CHOICES["server_schedule"][1]
+    stopping: Any = CHOICES["stopping"][1]
+    execution: Any = CHOICES["execution"][1]
 
     def to_json(self) -> str:
         """Returns the job as JSON text."""
-        return json.dumps({"format": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=1)
+        choices = {name: encoding.encode(getattr(self, name)) for name in CHOICES}
+        return json.dumps({"format": FORMAT_VERSION, **dataclasses.asdict(self), **choices}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> TrainingJob:
@@ -120,7 +166,10 @@ class TrainingJob:
         fields["features"] = {name: _stored_feature(value) for name, value in fields["features"].items()}
         fields["label"] = _stored_feature(fields["label"])
         fields["silos"] = {split: tuple(SiloRows(**silo) for silo in silos) for split, silos in fields["silos"].items()}
-        return cls(**fields)
+        choices = {
+            name: encoding.decode(fields.pop(name), alternatives, name) for name, (alternatives, _) in CHOICES.items()
+        }
+        return cls(**fields, **choices)
 
 
 def _stored_feature(fields: Mapping[str, Any]) -> StoredFeature:
@@ -164,6 +213,7 @@ class JobDirectory:
         self.module = self.path / "module.py"
         self.data = self.path / "data"
         self.progress = self.path / "progress.jsonl"
+        self.initial_weights = self.path / "initial_weights.npz"
         self.checkpoints = self.path / "checkpoints"
         self.result = self.path / "result"
         self.unfinished_result = self.path / "result.unfinished"

@@ -1,18 +1,15 @@
-"""The silos' rows as `tf.data` batches, in an order that only the seed decides."""
+"""The silos' rows, and the order in which they are trained on, which only the seed decides."""
 
 from __future__ import annotations
 
 import collections
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tff_runtime import job as job_lib
-
-# Rows in a batch of evaluation: no step depends on it, so it is as large as is cheap.
-_EVALUATION_BATCH_SIZE = 1024
 
 
 def batch_indices(rows: int, batch_size: int, seed: int, round_number: int, epoch: int, silo: str) -> list[np.ndarray]:
@@ -31,13 +28,30 @@ def batch_indices(rows: int, batch_size: int, seed: int, round_number: int, epoc
     Returns:
         One int64 array of row numbers a batch; together every row once.
     """
-    generator = np.random.default_rng([seed, round_number, epoch, zlib.crc32(silo.encode("utf-8"))])
-    order = generator.permutation(rows)
+    order = _permutation(rows, seed, round_number, epoch, silo)
     return [order[start : start + batch_size] for start in range(0, rows, batch_size)]
 
 
+def batch_order(rows: int, batch_size: int, epochs: int, seed: int, round_number: int, silo: str) -> np.ndarray:
+    """Returns the batches of `batch_indices` of all epochs as one int32 array `(steps, batch_size)`, -1 for padding."""
+    steps = -(-rows // batch_size)
+    order = np.full((epochs, steps * batch_size), -1, np.int32)
+    for epoch in range(epochs):
+        order[epoch, :rows] = _permutation(rows, seed, round_number, epoch, silo)
+    return order.reshape(epochs * steps, batch_size)
+
+
+def _permutation(rows: int, seed: int, round_number: int, epoch: int, silo: str) -> np.ndarray:
+    return np.random.default_rng([seed, round_number, epoch, zlib.crc32(silo.encode("utf-8"))]).permutation(rows)
+
+
 class SiloData:
-    """The memory-mapped arrays of a job, by split and silo."""
+    """The memory-mapped arrays of a job, by split and silo.
+
+    Attributes:
+        arrays: Array of each feature that the model takes, by split and name in alphabetical order.
+        labels: Array of the labels, by split.
+    """
 
     def __init__(self, directory: job_lib.JobDirectory, job: job_lib.TrainingJob, features: Sequence[str]) -> None:
         """Opens the arrays.
@@ -48,43 +62,38 @@ class SiloData:
             features: Names of the features that the model takes.
         """
         self._job = job
-        self._arrays = {
+        self.arrays = {
             split: {
                 name: np.load(directory.array(split, job.features[name]), mmap_mode="r") for name in sorted(features)
             }
             for split in job.silos
         }
-        self._labels = {split: np.load(directory.array(split, job.label), mmap_mode="r") for split in job.silos}
+        self.labels = {split: np.load(directory.array(split, job.label), mmap_mode="r") for split in job.silos}
+
+    def rows(self, split: str, silo: job_lib.SiloRows) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Returns the features by name, and the labels, of one silo; each array begins with an axis of its rows."""
+        rows = slice(silo.start, silo.start + silo.count)
+        return {name: array[rows] for name, array in self.arrays[split].items()}, self.labels[split][rows]
+
+    def row_bytes(self, split: str) -> int:
+        """Returns how many bytes one row's features and label take."""
+        arrays = [*self.arrays[split].values(), self.labels[split]]
+        return sum(array.itemsize * int(np.prod(array.shape[1:])) for array in arrays)
 
     def training_dataset(self, silo: job_lib.SiloRows, round_number: int) -> tf.data.Dataset:
         """Returns the batches that one silo trains on in one round, all its epochs, as (features, label)."""
-        job = self._job
-        features, labels = self._rows(job.train_split, silo)
-        epochs = [
-            _batches(features, labels, np.concatenate(indices), job.batch_size)
-            for indices in self._epochs(silo, round_number)
+        features, labels = self.rows(self._job.train_split, silo)
+        batches = [
+            rows
+            for epoch in range(self._job.local_epochs)
+            for rows in batch_indices(silo.count, self._job.batch_size, self._job.seed, round_number, epoch, silo.silo)
         ]
-        dataset = epochs[0]
-        for epoch in epochs[1:]:
-            dataset = dataset.concatenate(epoch)
-        return dataset
-
-    def evaluation_dataset(self, split: str, silo: job_lib.SiloRows) -> tf.data.Dataset:
-        """Returns all rows of one silo's split in large batches, as (features, label)."""
-        features, labels = self._rows(split, silo)
-        return _batches(features, labels, np.arange(silo.count), _EVALUATION_BATCH_SIZE)
-
-    def _rows(self, split: str, silo: job_lib.SiloRows) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        rows = slice(silo.start, silo.start + silo.count)
-        return {name: array[rows] for name, array in self._arrays[split].items()}, self._labels[split][rows]
-
-    def _epochs(self, silo: job_lib.SiloRows, round_number: int) -> Iterator[list[np.ndarray]]:
-        for epoch in range(self._job.local_epochs):
-            yield batch_indices(silo.count, self._job.batch_size, self._job.seed, round_number, epoch, silo.silo)
-
-
-def _batches(
-    features: dict[str, np.ndarray], labels: np.ndarray, order: np.ndarray, batch_size: int
-) -> tf.data.Dataset:
-    ordered = collections.OrderedDict((name, array[order]) for name, array in features.items())
-    return tf.data.Dataset.from_tensor_slices((ordered, labels[order])).batch(batch_size)
+        order = tf.ragged.constant([rows.tolist() for rows in batches], row_splits_dtype=tf.int64)
+        columns = collections.OrderedDict((name, tf.constant(array)) for name, array in features.items())
+        label = tf.constant(labels)
+        return tf.data.Dataset.from_tensor_slices(order).map(
+            lambda rows: (
+                collections.OrderedDict((name, tf.gather(column, rows)) for name, column in columns.items()),
+                tf.gather(label, rows),
+            )
+        )

@@ -25,6 +25,7 @@ from tfx.orchestration.local import local_dag_runner
 from tfx.proto import example_gen_pb2
 
 from pipelines.flights import data, local_runner, pipeline, summary
+from tff_runtime.settings import aggregations, algorithms
 from tfx_federated import FederatedTrainer, SiloPartitioner, beam_options
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -32,7 +33,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "SquareRoot": {"silo_weighting": "square_root"},
     "Uniform": {"silo_weighting": "uniform"},
     "AtMostATenth": {"maximum_silo_share": 0.1},
-    "FedProx": {"proximal_strength": 0.1},
+    "FedProx": {"algorithm": algorithms.FedProx(strength=0.1)},
+    "QFedAvg": {"algorithm": algorithms.QFedAvg(q=1.0)},
+    "Agnostic": {"algorithm": algorithms.AgnosticFederated(mixture_learning_rate=0.1)},
+    "Tilted": {"algorithm": algorithms.TiltedFederated(tilt=5.0)},
+    "Median": {"aggregation": aggregations.Median()},
 }
 
 

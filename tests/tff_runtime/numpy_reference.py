@@ -25,11 +25,11 @@ def train_silo(weights, x, y, job, silo, round_number, proximal_strength=0.0):
     return [w1, b1, w2, b2]
 
 
-def federated_averaging(weights, rows_of_silo, job, rounds, silo_weights=None):
+def federated_averaging(weights, rows_of_silo, job, rounds, silo_weights=None, proximal_strength=0.0):
     silo_weights = silo_weights or [len(x) for x, _ in rows_of_silo.values()]
     for round_number in range(1, rounds + 1):
         trained = [
-            train_silo(weights, x, y, job, silo, round_number, job.proximal_strength)
+            train_silo(weights, x, y, job, silo, round_number, proximal_strength)
             for silo, (x, y) in rows_of_silo.items()
         ]
         weights = [np.average(values, axis=0, weights=silo_weights) for values in zip(*trained, strict=True)]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
+from tff_runtime.settings import aggregations, algorithms, executions
 
 text = st.text(max_size=8)
 stored = st.builds(
@@ -29,13 +30,17 @@ jobs = st.builds(
     client_learning_rate=st.floats(0.001, 9),
     silo_weighting=st.sampled_from(silo_weights.WEIGHTINGS),
     maximum_silo_share=st.floats(0.001, 1),
-    proximal_strength=st.floats(0, 9),
     server_optimizer=st.sampled_from(job_lib.SERVER_OPTIMIZERS),
     server_learning_rate=st.floats(0.001, 9),
+    server_momentum=st.floats(0, 0.99),
     evaluation_interval=st.integers(1, 9),
+    checkpoint_interval=st.integers(1, 9),
     local_models=st.booleans(),
     seed=st.integers(0, 2**31),
     custom_config=st.dictionaries(text, st.integers() | text, max_size=2),
+    algorithm=st.just(algorithms.FedAvg()) | st.builds(algorithms.FedProx, st.floats(0.1, 9)),
+    aggregation=st.builds(aggregations.Clipping, st.just(aggregations.Median()), st.floats(0.1, 0.9)),
+    execution=st.just(executions.Native()) | st.just(executions.Remote(("a:1", "b:2"), worker_of_silo={"x": 1})),
 )
 
 

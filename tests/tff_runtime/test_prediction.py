@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tff_runtime import functional_model, prediction
 from tff_runtime import job as job_lib
 from tff_runtime import model as model_lib
-from tff_runtime import prediction
 
 
 def branched_model():
@@ -32,6 +32,10 @@ def job(make_job):
     return dataclasses.replace(make_job({"a": 2}).read_job(), features=features)
 
 
+def functional(job):
+    return functional_model.FunctionalModel(branched_model, job)
+
+
 def features_of(rows):
     random = np.random.default_rng(3)
     return {
@@ -55,12 +59,12 @@ def test_each_row_is_answered_by_its_silos_model_and_unknown_silos_by_nan(job, t
         model.set_weights([random.random(weight.shape).astype(np.float32) for weight in model.get_weights()])
     stacked = [
         np.stack(values)
-        for values in zip(*[[v.numpy() for v in model.variables] for model in models.values()], strict=True)
+        for values in zip(*[[v.numpy() for v in model.trainable_variables] for model in models.values()], strict=True)
     ]
     silos = ["b", "a", "unknown", "c/é", "b", "a", "a", ""]
     features = features_of(len(silos))
     of_every_model = {silo: model(features, training=False).numpy() for silo, model in models.items()}
-    prediction.save_silo_models(tmp_path / "models", branched_model, stacked, list(models), job)
+    prediction.save_silo_models(tmp_path / "models", functional(job), stacked, [], list(models))
     loaded = tf.saved_model.load(str(tmp_path / "models"))
     predictions = loaded.predict(features, tf.constant(silos)).numpy()
     assert predictions.shape == (8, 1)
@@ -70,8 +74,8 @@ def test_each_row_is_answered_by_its_silos_model_and_unknown_silos_by_nan(job, t
 
 
 def test_a_batch_without_rows_or_without_known_silos_has_predictions_of_the_same_form(job, tmp_path):
-    weights = [variable.numpy()[None] for variable in branched_model().keras_model.variables]
-    prediction.save_silo_models(tmp_path / "models", branched_model, weights, ["a"], job)
+    weights = [variable.numpy()[None] for variable in branched_model().keras_model.trainable_variables]
+    prediction.save_silo_models(tmp_path / "models", functional(job), weights, [], ["a"])
     loaded = tf.saved_model.load(str(tmp_path / "models"))
     assert loaded.predict(features_of(0), tf.constant([], tf.string)).shape == (0, 1)
     assert np.isnan(loaded.predict(features_of(2), tf.constant(["x", "y"])).numpy()).all()

@@ -22,9 +22,41 @@ def test_the_order_changes_with_seed_round_epoch_and_silo_and_with_nothing_else(
     assert order(0, 1, 0, "a") == variants[0]
 
 
-def test_evaluation_keeps_all_rows_in_their_order(make_job):
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 3), st.integers(0, 3))
+def test_the_batches_of_all_epochs_as_an_array_are_those_of_each_epoch(rows, batch_size, epochs, round_number):
+    order = silo_data.batch_order(rows, batch_size, epochs, 5, round_number, "a")
+    batches = [
+        batch
+        for epoch in range(epochs)
+        for batch in silo_data.batch_indices(rows, batch_size, 5, round_number, epoch, "a")
+    ]
+    assert order.shape == (len(batches), batch_size)
+    for row, batch in zip(order, batches, strict=True):
+        assert row[row >= 0].tolist() == batch.tolist()
+        assert (row[len(batch) :] == -1).all()
+
+
+def test_a_silos_rows_are_its_part_of_the_arrays(make_job):
     directory = make_job({"a": 30, "b": 6})
     data = silo_data.SiloData(directory, directory.read_job(), ["x"])
     silo = directory.read_job().silos["eval"][1]
-    x = np.concatenate([features["x"].numpy() for features, _ in data.evaluation_dataset("eval", silo)])
-    np.testing.assert_array_equal(x, np.load(directory.data / "eval" / "x.npy")[silo.start : silo.start + silo.count])
+    features, labels = data.rows("eval", silo)
+    rows = slice(silo.start, silo.start + silo.count)
+    np.testing.assert_array_equal(features["x"], np.load(directory.data / "eval" / "x.npy")[rows])
+    np.testing.assert_array_equal(labels, np.load(directory.data / "eval" / "label.npy")[rows])
+    assert data.row_bytes("eval") == 4 * 4
+
+
+def test_a_training_dataset_has_the_batches_in_their_order(make_job):
+    directory = make_job({"a": 11}, local_epochs=2)
+    job = directory.read_job()
+    (silo,) = job.silos["train"]
+    x = np.load(directory.data / "train" / "x.npy")
+    batches = [
+        features["x"].numpy() for features, _ in silo_data.SiloData(directory, job, ["x"]).training_dataset(silo, 3)
+    ]
+    indices = [
+        rows for epoch in (0, 1) for rows in silo_data.batch_indices(11, job.batch_size, job.seed, 3, epoch, "a")
+    ]
+    for batch, rows in zip(batches, indices, strict=True):
+        np.testing.assert_array_equal(batch, x[rows])

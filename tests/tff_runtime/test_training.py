@@ -1,13 +1,12 @@
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from tests.tff_runtime import numpy_reference
+from tff_runtime import federated_training, initial_weights, module_file, silo_weights
 from tff_runtime import job as job_lib
-from tff_runtime import module_file, silo_weights
-from tff_runtime.learning import training, variable_model
+from tff_runtime.settings import algorithms
 
 SILOS = {"large": 50, "small": 9, "one row": 1}
 
@@ -15,8 +14,7 @@ SILOS = {"large": 50, "small": 9, "one row": 1}
 def train(directory):
     job = directory.read_job()
     make_model = module_file.load_model_function(directory.module, job)
-    records = directory.unfinished_result / "run"
-    return job, make_model, training.Training(directory, job, make_model, records).run()
+    return job, make_model, federated_training.run_training(directory, job, make_model)
 
 
 def rows_of_silos(directory, job, split="train"):
@@ -41,7 +39,7 @@ def trained(tmp_path_factory):
 
 def test_federated_weights_equal_numpy_federated_averaging(trained):
     directory, job, make_model, models = trained
-    initial = variable_model.initial_weights(make_model, job.seed).trainable
+    initial = initial_weights.initial_weights(directory, job, make_model).trainable
     expected = numpy_reference.federated_averaging(initial, rows_of_silos(directory, job), job, job.rounds)
     for actual, value in zip(models.weights.trainable, expected, strict=True):
         np.testing.assert_allclose(actual, value, atol=1e-5)
@@ -49,11 +47,11 @@ def test_federated_weights_equal_numpy_federated_averaging(trained):
 
 def test_each_local_model_equals_numpy_sgd_on_that_silo_alone(trained):
     directory, job, make_model, models = trained
-    initial = variable_model.initial_weights(make_model, job.seed).trainable
-    for weights, (silo, (x, y)) in zip(models.local_weights, rows_of_silos(directory, job).items(), strict=True):
+    initial = initial_weights.initial_weights(directory, job, make_model).trainable
+    for position, (silo, (x, y)) in enumerate(rows_of_silos(directory, job).items()):
         expected = numpy_reference.local_training(initial, silo, x, y, job, job.rounds)
-        for actual, value in zip(weights["trainable"], expected, strict=True):
-            np.testing.assert_allclose(actual, value, atol=1e-5)
+        for stack, value in zip(models.own_weights, expected, strict=True):
+            np.testing.assert_allclose(stack[position], value, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -63,16 +61,17 @@ def test_each_local_model_equals_numpy_sgd_on_that_silo_alone(trained):
         ({"silo_weighting": "square_root"}, [50**0.5, 3, 1]),
         # 10 of 20 is the half that 9 and 1 leave.
         ({"maximum_silo_share": 0.5}, [10, 9, 1]),
-        ({"proximal_strength": 2.0}, [50, 9, 1]),
+        ({"algorithm": algorithms.FedProx(strength=2.0)}, [50, 9, 1]),
     ],
 )
 def test_weights_and_proximal_term_equal_numpy(make_job, changes, weights):
     directory = make_job(SILOS, local_models=False, **changes)
     job, make_model, models = train(directory)
-    initial = variable_model.initial_weights(make_model, job.seed).trainable
+    initial = initial_weights.initial_weights(directory, job, make_model).trainable
     rows = rows_of_silos(directory, job)
-    expected = numpy_reference.federated_averaging(initial, rows, job, job.rounds, weights)
-    plain = numpy_reference.federated_averaging(initial, rows, dataclasses.replace(job, proximal_strength=0.0), 3)
+    strength = getattr(job.algorithm, "strength", 0.0)
+    expected = numpy_reference.federated_averaging(initial, rows, job, job.rounds, weights, strength)
+    plain = numpy_reference.federated_averaging(initial, rows, job, job.rounds)
     for actual, value in zip(models.weights.trainable, expected, strict=True):
         np.testing.assert_allclose(actual, value, atol=1e-5)
     assert max(np.abs(value - other).max() for value, other in zip(expected, plain, strict=True)) > 1e-3
@@ -90,7 +89,7 @@ def test_silo_metrics_equal_the_models_own_loss_on_each_silo(trained):
     lines = read_lines(directory.unfinished_result / "run" / "silo_metrics.jsonl")
     assert {line["round"] for line in lines} == {2, 3}
     keras_model = make_model().keras_model
-    variable_model.assign_weights(models.weights, keras_model)
+    models.weights.assign_weights_to(keras_model)
     for silo, (x, y) in rows_of_silos(directory, job, "eval").items():
         probability = np.clip(keras_model(x).numpy(), 1e-7, 1 - 1e-7)
         expected = -np.mean(y * np.log(probability) + (1 - y) * np.log(1 - probability))
@@ -112,8 +111,8 @@ def test_a_training_ended_after_two_rounds_goes_on_to_the_same_weights(trained, 
     _, _, resumed = train(directory)
     for actual, expected in zip(resumed.weights.trainable, whole.weights.trainable, strict=True):
         np.testing.assert_array_equal(actual, expected)
-    for actual, expected in zip(resumed.local_weights, whole.local_weights, strict=True):
-        np.testing.assert_array_equal(actual["trainable"][0], expected["trainable"][0])
+    for actual, expected in zip(resumed.own_weights, whole.own_weights, strict=True):
+        np.testing.assert_array_equal(actual, expected)
     rounds = read_lines(directory.unfinished_result / "run" / "rounds.jsonl")
     assert [line["round"] for line in rounds] == [1, 2, 3]
 
@@ -142,15 +141,15 @@ def test_a_silo_whose_update_is_not_finite_is_left_out_and_named(make_job, weigh
     directory = make_job({"good": 16, "broken": 8, "small": 5}, silo_weighting=weighting)
     break_silo(directory, "broken")
     job, make_model, models = train(directory)
-    initial = variable_model.initial_weights(make_model, job.seed).trainable
+    initial = initial_weights.initial_weights(directory, job, make_model).trainable
     rows = {silo: values for silo, values in rows_of_silos(directory, job).items() if silo != "broken"}
     counts = silo_weights.weights([16, 5], weighting, 1.0)
     expected = numpy_reference.federated_averaging(initial, rows, job, job.rounds, counts)
     for actual, value in zip(models.weights.trainable, expected, strict=True):
         np.testing.assert_allclose(actual, value, atol=1e-5)
     # The broken silo's own model is the one that it began with.
-    for actual, value in zip(models.local_weights[1]["trainable"], initial, strict=True):
-        np.testing.assert_array_equal(actual, value)
+    for stack, value in zip(models.own_weights, initial, strict=True):
+        np.testing.assert_array_equal(stack[1], value)
     records = directory.unfinished_result / "run"
     for line in read_lines(records / "rounds.jsonl"):
         assert (line["rejected_silos"], line["rejected_local_models"]) == (["broken"], ["broken"])

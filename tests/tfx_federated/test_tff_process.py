@@ -19,8 +19,9 @@ def test_events_come_in_order_and_nothing_is_left_running(tmp_path):
     directory = small_job.write(tmp_path, rounds=2)
     events = []
     result = tff_process.run_job(directory, tff_process.find_tff_python(), events.append)
-    assert [event["event"] for event in events] == ["started", "training", "round", "round", "exporting", "finished"]
-    assert sorted(path.name for path in result.iterdir()) == ["model", "run"]
+    rounds = ["round", "checkpoint"] * 2
+    assert [event["event"] for event in events] == ["started", "training", *rounds, "compiled", "exporting", "finished"]
+    assert sorted(path.name for path in result.iterdir()) == ["model", "run", "weights.npz"]
     assert worker_processes() == []
 
 

@@ -1,4 +1,4 @@
-"""TFF's C++ runtime as one child process on this machine."""
+"""TFF's C++ runtime as one child process on this machine; each TFF client reads its silo's rows itself."""
 
 from __future__ import annotations
 
@@ -6,9 +6,94 @@ import contextlib
 import os
 import pathlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import tensorflow as tf
 import tensorflow_federated as tff
+
+from tff_runtime import job as job_lib
+from tff_runtime.contexts import client_computations, runtime
+from tff_runtime.learning import host_task, learning_process, silo_element, silo_training
+
+
+class Native(runtime.Runtime):
+    """The training as a `tff.learning` process, run by TFF. To be used inside `native_runtime`."""
+
+    def __init__(self, parts: runtime.Parts) -> None:
+        """Builds the computations."""
+        self._parts = parts
+        job = parts.job
+        self._files = {split: silo_element.RowFiles(parts.data, split) for split in job.silos}
+        width = host_task.batch_width(job)
+        files = self._files[job.train_split]
+        state = parts.algorithm.initial_state([np.zeros(spec.shape, np.float32) for spec in parts.model.trainable])
+        self._element = silo_element.TaskElement(files, width, state, silo_training.privacy_specs(job))
+        self._process = learning_process.build_learning_process(parts.algorithm, job, parts.aggregator, self._element)
+        self._alone_element = silo_element.TaskElement(files, width, parts.model.trainable, {})
+        weights_type = learning_process.model_weights_type(parts.model)
+        self._train_alone = client_computations.build_silo_training(parts.local_only, weights_type, self._alone_element)
+        self._evaluate = {
+            split: client_computations.build_evaluation(parts, files) for split, files in self._files.items()
+        }
+        self._evaluate_own = {
+            split: client_computations.build_own_evaluation(parts, files) for split, files in self._files.items()
+        }
+
+    def initial_state(self, weights: Any) -> Any:
+        """See `Runtime.initial_state`."""
+        return self._process.set_model_weights(self._process.initialize(), weights)
+
+    def next(self, state: Any, tasks: Sequence[host_task.HostTask]) -> tuple[Any, runtime.Outcome]:
+        """See `Runtime.next`."""
+        output = self._process.next(state, [[self._element.element(task, self._train_folder)] for task in tasks])
+        collected = output.metrics["client_work"]
+        numbers = [task.number for task in tasks]
+        return output.state, runtime.in_order(numbers, collected["report"], collected["state"])
+
+    def train_alone(self, non_trainable: Sequence[np.ndarray], tasks: Sequence[host_task.HostTask]) -> runtime.Outcome:
+        """See `Runtime.train_alone`."""
+        no_weights = [np.zeros(spec.shape, spec.dtype.as_numpy_dtype) for spec in self._parts.model.trainable]
+        weights = tff.learning.models.ModelWeights(no_weights, list(non_trainable))
+        elements = [[self._alone_element.element(task, self._train_folder)] for task in tasks]
+        results = self._train_alone([], weights, elements)
+        report, state = tf.nest.map_structure(
+            lambda *values: np.stack(values), *[(result.report, list(result.state)) for result in results]
+        )
+        return runtime.Outcome(report, state)
+
+    def evaluate(self, weights: Any, split: str, silos: Sequence[job_lib.SiloRows]) -> Iterator[Mapping[str, float]]:
+        """See `Runtime.evaluate`."""
+        places = [[self._files[split].place(self._folder(split), silo)] for silo in silos]
+        return map(_plain, self._evaluate[split](weights, places))
+
+    def evaluate_own(
+        self,
+        own: Sequence[np.ndarray],
+        non_trainable: Sequence[np.ndarray],
+        split: str,
+        silos: Sequence[job_lib.SiloRows],
+    ) -> Iterator[Mapping[str, float]]:
+        """See `Runtime.evaluate_own`."""
+        element = silo_element.OwnModelElement(self._files[split], self._parts.model.trainable)
+        elements = [
+            [element.element(silo, self._folder(split), [stack[position] for stack in own])]
+            for position, silo in enumerate(silos)
+        ]
+        return map(_plain, self._evaluate_own[split](list(non_trainable), elements))
+
+    @property
+    def compilations(self) -> int | None:
+        """None: the worker does not tell."""
+        return None
+
+    @property
+    def _train_folder(self) -> str:
+        return self._folder(self._parts.job.train_split)
+
+    def _folder(self, split: str) -> str:
+        return str((self._parts.directory.data / split).absolute())
 
 
 @contextlib.contextmanager
@@ -36,3 +121,7 @@ def end_child_processes() -> None:
 def _child_processes() -> list[int]:
     threads = pathlib.Path("/proc/self/task").iterdir()
     return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}

@@ -1,66 +1,63 @@
-"""The model measured on each silo's rows, silo by silo: TFF's own evaluation returns sums over silos only."""
+"""A model measured on one silo's rows."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_runtime.learning import variable_model
+from tff_runtime import functional_model
+
+# Rows that are predicted at once: their predictions and activations have to fit into memory.
+_ROWS_AT_ONCE = 4096
 
 
-class SiloEvaluation(NamedTuple):
-    """Two computations that return one mapping of metric name to value for each silo.
+class SiloEvaluation:
+    """The mean loss, and the user's metrics, of a model on one silo's rows."""
 
-    Attributes:
-        of_one_model: (weights, batches of each silo): the same model on every silo.
-        of_own_models: (weights of each silo, batches of each silo): each silo's model on its own rows.
-    """
+    def __init__(self, make_model: functional_model.MakeModel, model: functional_model.FunctionalModel) -> None:
+        """Takes the model with and without its weights; of the first only the metrics are used."""
+        self._model = model
+        with tf.Graph().as_default():
+            constructors = collections.OrderedDict((made().name, made) for made in make_model().metrics)
+        self._metrics = tff.learning.metrics.create_functional_metric_fns(constructors) if constructors else None
 
-    of_one_model: Callable[..., Any]
-    of_own_models: Callable[..., Any]
+    def measure(
+        self,
+        trainable: Sequence[tf.Tensor],
+        non_trainable: Sequence[tf.Tensor],
+        features: functional_model.Features,
+        labels: tf.Tensor,
+    ) -> collections.OrderedDict[str, tf.Tensor]:
+        """Returns `loss` and the user's metrics by name, each a float32 scalar.
 
+        Args:
+            trainable: Weights of the model.
+            non_trainable: Its other weights.
+            features: Values by name, each of shape `(rows, *shape)`.
+            labels: Shape `(rows, *shape)`.
+        """
 
-def build_silo_evaluation(model_function: variable_model.VariableModelFunction) -> SiloEvaluation:
-    """Returns the evaluations of a model on each silo."""
-    with tf.Graph().as_default():
-        model = model_function()
-        weights_type = tff.learning.models.weights_type_from_model(model)
-        batches_type = tff.SequenceType(tff.types.tensorflow_to_type(model.input_spec))
+        def step(first: tf.Tensor, loss: tf.Tensor, state: Any) -> Any:
+            some = {name: values[first : first + _ROWS_AT_ONCE] for name, values in features.items()}
+            label = labels[first : first + _ROWS_AT_ONCE]
+            predictions = self._model.predict(trainable, non_trainable, some)
+            loss += tf.reduce_sum(self._model.prediction_losses(predictions, label))
+            if self._metrics:
+                output = tff.learning.models.BatchOutput(None, predictions, None)
+                state = self._metrics[1](state, label, output)
+            return first + _ROWS_AT_ONCE, loss, state
 
-    @tff.tensorflow.computation(weights_type, batches_type)
-    def evaluate_silo(weights: Any, batches: tf.data.Dataset) -> Any:
-        model = model_function()
-
-        @tf.function
-        def measure(weights: Any, batches: tf.data.Dataset) -> Any:
-            tf.nest.map_structure(
-                lambda variable, value: variable.assign(value),
-                tff.learning.models.ModelWeights.from_model(model),
-                weights,
-            )
-            for batch in batches:
-                model.forward_pass(batch, training=False)
-            unfinalized = model.report_local_unfinalized_metrics()
-            return collections.OrderedDict(
-                (name, finalize(unfinalized[name])) for name, finalize in model.metric_finalizers().items()
-            )
-
-        return measure(weights, batches)
-
-    at_server = tff.FederatedType(weights_type, tff.SERVER)
-    at_silos = tff.FederatedType(weights_type, tff.CLIENTS)
-    batches_at_silos = tff.FederatedType(batches_type, tff.CLIENTS)
-
-    @tff.federated_computation(at_server, batches_at_silos)
-    def of_one_model(weights: Any, batches: Any) -> Any:
-        return tff.federated_map(evaluate_silo, (tff.federated_broadcast(weights), batches))
-
-    @tff.federated_computation(at_silos, batches_at_silos)
-    def of_own_models(weights: Any, batches: Any) -> Any:
-        return tff.federated_map(evaluate_silo, (weights, batches))
-
-    return SiloEvaluation(of_one_model, of_own_models)
+        rows = tf.shape(labels)[0]
+        start = self._metrics[0]() if self._metrics else ()
+        _, loss, state = tf.while_loop(
+            lambda first, *_: first < rows, step, (tf.constant(0), tf.zeros(()), start), parallel_iterations=1
+        )
+        measured = collections.OrderedDict(loss=loss / tf.cast(rows, tf.float32))
+        if self._metrics:
+            finalized = self._metrics[2](state)
+            measured.update((name, tf.cast(value, tf.float32)) for name, value in finalized.items())
+        return measured

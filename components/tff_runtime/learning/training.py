@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import math
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_runtime import job as job_lib
-from tff_runtime import model as model_lib
-from tff_runtime import silo_data
-from tff_runtime.learning import federated_averaging, local_training, silo_evaluation, variable_model
+from tff_runtime import silo_weights
+from tff_runtime.contexts import runtime
+from tff_runtime.learning import best_round, cohort, fine_tuning, host_task
+from tff_runtime.learning import records as records_lib
+from tff_runtime.settings import personalizations, stopping
 
 # The state after a round is kept until the next but one is there, so that a broken write loses nothing.
 _CHECKPOINTS_KEPT = 2
@@ -29,49 +29,76 @@ class TrainedModels:
     """What a training leaves.
 
     Attributes:
-        weights: Weights of the federated model.
-        local_weights: Each silo's own weights, in the order of the job's training silos; empty without local models.
+        weights: `ModelWeights` of the federated model.
+        own_weights: Trainable weights of each silo's own model, each array with a leading axis of the job's training
+            silos: the personalised models, else those of each silo alone; empty without either.
+        best_round: The round whose models these are.
     """
 
-    weights: tff.learning.models.ModelWeights
-    local_weights: Sequence[Any]
+    weights: Any
+    own_weights: Sequence[np.ndarray]
+    best_round: int
+
+
+class Models(NamedTuple):
+    """The models after some round.
+
+    Attributes:
+        weights: `ModelWeights` of the federated model.
+        silo_state: What each silo keeps, each array with a leading axis of silos.
+        value: What `stopping.BestRound` compares; infinite before the first evaluation.
+        round_number: The round.
+    """
+
+    weights: Any
+    silo_state: list[np.ndarray]
+    value: Any
+    round_number: Any
+
+
+class ProgramState(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        process: State of the learning process.
+        silo_state: What each silo keeps for the algorithm, each array with a leading axis of silos.
+        local_weights: Weights of each silo alone, likewise; empty without local models.
+        best: The best models so far.
+        waited: Evaluations since the best one.
+    """
+
+    process: Any
+    silo_state: list[np.ndarray]
+    local_weights: list[np.ndarray]
+    best: Models
+    waited: Any
 
 
 class Training:
     """One federated training of a job."""
 
-    def __init__(
-        self,
-        directory: job_lib.JobDirectory,
-        job: job_lib.TrainingJob,
-        make_model: Callable[[], model_lib.FederatedModel],
-        records: pathlib.Path,
-    ) -> None:
-        """Builds the computations.
+    def __init__(self, parts: runtime.Parts, run: runtime.Runtime, initial: Any, records: pathlib.Path) -> None:
+        """Takes what is trained, and where.
 
         Args:
-            directory: The job's files; program state goes to its `checkpoints`.
-            job: The job.
-            make_model: Makes the user's model.
-            records: Folder for `rounds.jsonl`, `silo_metrics.jsonl` and TensorBoard summaries.
+            parts: The job and what it is made of.
+            run: Where it runs.
+            initial: `ModelWeights` to start from.
+            records: Folder for the records, see `records`.
         """
-        features = make_model().keras_model.input_names
-        model_function = variable_model.build_variable_model_function(make_model, features, job)
-        self._directory = directory
-        self._job = job
-        self._data = silo_data.SiloData(directory, job, features)
-        self._silos = job.silos[job.train_split]
-        self._initial_weights = variable_model.initial_weights(make_model, job.seed)
-        self._process = federated_averaging.build_learning_process(model_function, job)
-        self._train_alone = local_training.build_local_training(model_function, job)
-        self._evaluation = silo_evaluation.build_silo_evaluation(model_function)
-        self._records = Records(records)
+        self._job = parts.job
+        self._directory = parts.directory
+        self._algorithm = parts.algorithm
+        self._run = run
+        self._initial = initial
+        self._silos = parts.job.silos[parts.job.train_split]
+        self._records = records_lib.Records(records)
         self._checkpoints = tff.program.FileProgramStateManager(
-            directory.checkpoints, keep_total=_CHECKPOINTS_KEPT, keep_first=False
+            parts.directory.checkpoints, keep_total=_CHECKPOINTS_KEPT, keep_first=False
         )
 
-    def run(self) -> TrainedModels:
-        """Trains until the job's last round.
+    def train(self) -> TrainedModels:
+        """Trains until the job's last round, or until it is time to stop.
 
         Returns:
             The trained models.
@@ -79,86 +106,173 @@ class Training:
         Raises:
             JobError: No silo's update, or no measured loss, is finite.
         """
-        finished_rounds, state, local_weights = self._start()
+        finished_rounds, state = self._start()
         self._directory.report("training", finished=finished_rounds, rounds=self._job.rounds, silos=len(self._silos))
         for round_number in range(finished_rounds + 1, self._job.rounds + 1):
-            state, local_weights = self._round(round_number, state, local_weights)
-            asyncio.run(self._checkpoints.save((state, local_weights), round_number))
-        return TrainedModels(self._process.get_model_weights(state), local_weights)
+            if self._has_stopped(state):
+                self._directory.report("stopped", round=round_number - 1, best_round=int(state.best.round_number))
+                break
+            state = self._round(round_number, state)
+            if round_number % self._job.checkpoint_interval == 0 or round_number == self._job.rounds:
+                asyncio.run(self._checkpoints.save(state, round_number))
+                self._directory.report("checkpoint", round=round_number)
+        return self._trained(state)
 
-    def _start(self) -> tuple[int, Any, list[Any]]:
-        state = self._process.set_model_weights(self._process.initialize(), self._initial_weights)
-        local_weights = [_as_mapping(self._initial_weights) for _ in self._silos] if self._job.local_models else []
+    def _start(self) -> tuple[int, ProgramState]:
+        initial = [np.asarray(weight) for weight in self._initial.trainable]
+        silo_state = self._for_each_silo(self._algorithm.initial_state(initial))
+        state = ProgramState(
+            process=self._run.initial_state(self._initial),
+            silo_state=silo_state,
+            local_weights=self._for_each_silo(initial) if self._job.local_models else [],
+            best=Models(self._initial, silo_state, np.float64(np.inf), np.int64(0)),
+            waited=np.int64(0),
+        )
         versions = asyncio.run(self._checkpoints.get_versions())
         finished_rounds = max(versions) if versions else 0
         if finished_rounds:
-            state, local_weights = asyncio.run(self._checkpoints.load(finished_rounds, (state, local_weights)))
+            state = asyncio.run(self._checkpoints.load(finished_rounds, state))
         self._records.keep_rounds(finished_rounds)
-        return finished_rounds, state, local_weights
+        return finished_rounds, state
 
-    def _round(self, round_number: int, state: Any, local_weights: list[Any]) -> tuple[Any, list[Any]]:
+    def _for_each_silo(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.repeat(value[np.newaxis], len(self._silos), axis=0) for value in values]
+
+    def _round(self, round_number: int, state: ProgramState) -> ProgramState:
         start = time.monotonic()
-        datasets = [self._data.training_dataset(silo, round_number) for silo in self._silos]
-        output = self._process.next(state, datasets)
-        metrics = _plain(output.metrics["client_work"]["train"])
-        rejected = self._rejected_silos(round_number, state, datasets, metrics)
+        numbers = cohort.draw(self._job.cohort, [silo.count for silo in self._silos], self._job.seed, round_number)
+        tasks = self._tasks(round_number, numbers, state.silo_state)
+        process, outcome = self._run.next(state.process, tasks)
+        rejected = self._rejected(round_number, tasks, outcome)
         seconds = time.monotonic() - start
-        rejected_alone: list[str] = []
-        if self._job.local_models:
-            # A silo whose own update is not finite keeps the model that it had.
-            local_weights, trained_rows = self._train_alone(local_weights, datasets)
-            rejected_alone = self._untrained(trained_rows)
-        self._records.add_round(round_number, seconds, metrics, rejected, rejected_alone)
-        if rejected or rejected_alone:
-            self._directory.report("rejected", round=round_number, silos=rejected, local_models=rejected_alone)
+        state = state._replace(process=process, silo_state=_with_rows(state.silo_state, numbers, outcome.state))
+        state, rejected_alone = self._train_alone(tasks, numbers, state)
+        loss = self._record_round(round_number, seconds, tasks, outcome, rejected, rejected_alone)
         if round_number % self._job.evaluation_interval == 0 or round_number == self._job.rounds:
-            self._evaluate(round_number, self._process.get_model_weights(output.state), local_weights)
-        self._directory.report(
-            "round", round=round_number, rounds=self._job.rounds, seconds=seconds, loss=metrics["loss"]
-        )
-        return output.state, local_weights
+            state = self._evaluate(round_number, state)
+        self._directory.report("round", round=round_number, rounds=self._job.rounds, seconds=seconds, loss=loss)
+        return state
 
-    def _rejected_silos(
-        self, round_number: int, state: Any, datasets: Sequence[tf.data.Dataset], metrics: Mapping[str, float]
-    ) -> list[str]:
-        """Finds the silos whose updates are not finite: TFF leaves them out, and says nothing but the sum of rows."""
-        expected_rows = sum(silo.count for silo in self._silos) * self._job.local_epochs
-        if metrics["num_examples"] == expected_rows and math.isfinite(metrics["loss"]):
-            return []
-        weights = _as_mapping(self._process.get_model_weights(state))
-        _, trained_rows = self._train_alone([weights] * len(datasets), datasets)
-        rejected = self._untrained(trained_rows)
-        if rejected and len(rejected) < len(self._silos) and math.isfinite(metrics["loss"]):
+    def _tasks(
+        self, round_number: int, numbers: Sequence[int], silo_state: Sequence[np.ndarray]
+    ) -> list[host_task.HostTask]:
+        rows = [self._silos[number].count for number in numbers]
+        weights = silo_weights.weights(rows, self._job.silo_weighting, self._job.maximum_silo_share)
+        return [
+            host_task.describe(self._job, number, round_number, weight, [stack[number] for stack in silo_state])
+            for number, weight in zip(numbers, weights, strict=True)
+        ]
+
+    def _train_alone(
+        self, tasks: Sequence[host_task.HostTask], numbers: Sequence[int], state: ProgramState
+    ) -> tuple[ProgramState, list[str]]:
+        if not self._job.local_models:
+            return state, []
+        own = [
+            task._replace(state=[stack[number] for stack in state.local_weights], privacy={})
+            for task, number in zip(tasks, numbers, strict=True)
+        ]
+        outcome = self._run.train_alone(self._non_trainable(state), own)
+        # A silo whose own update is not finite keeps the model that it had.
+        weights = _with_rows(state.local_weights, numbers, outcome.state)
+        return state._replace(local_weights=weights), _not_finite(tasks, outcome)
+
+    def _rejected(self, round_number: int, tasks: Sequence[host_task.HostTask], outcome: runtime.Outcome) -> list[str]:
+        rejected = _not_finite(tasks, outcome)
+        if len(rejected) < len(tasks):
             return rejected
-        which = f"silo {self._silos[0].silo!r}" if len(self._silos) == 1 else "every silo"
+        which = f"silo {rejected[0]!r}" if len(rejected) == 1 else "every silo"
         raise job_lib.JobError(
             "NonFiniteUpdate",
             f"round {round_number}: the update of {which} is not finite, or its loss; the state after round "
             f"{round_number - 1} is kept in {self._directory.checkpoints}. Lower client_learning_rate, or scale the "
             "features",
-            silo=self._silos[0].silo if len(self._silos) == 1 else None,
+            silo=rejected[0] if len(rejected) == 1 else None,
             round_number=round_number,
         )
 
-    def _untrained(self, trained_rows: Sequence[float]) -> list[str]:
-        return [silo.silo for silo, rows in zip(self._silos, trained_rows, strict=True) if rows == 0]
+    def _record_round(
+        self,
+        round_number: int,
+        seconds: float,
+        tasks: Sequence[host_task.HostTask],
+        outcome: runtime.Outcome,
+        rejected: list[str],
+        rejected_alone: list[str],
+    ) -> float | None:
+        report = outcome.report
+        finite = report.finite > 0
+        rows = report.rows[finite]
+        loss = records_lib.finite(float(np.average(report.loss[finite], weights=rows)))
+        fields = {
+            "seconds": seconds,
+            "silos": len(tasks),
+            "num_examples": int(rows.sum()),
+            "loss": loss,
+            "rejected_silos": rejected,
+            "rejected_local_models": rejected_alone,
+        }
+        updates = (
+            {"silo": task.silo.silo, "rows": task.silo.count, "weight": float(task.weight)}
+            | {"loss": float(report.loss[position]), "update_norm": float(report.update_norm[position])}
+            for position, task in enumerate(tasks)
+        )
+        self._records.add_round(round_number, fields, updates)
+        if rejected or rejected_alone:
+            self._directory.report("rejected", round=round_number, silos=rejected, local_models=rejected_alone)
+        return loss
 
-    def _evaluate(self, round_number: int, weights: tff.learning.models.ModelWeights, local_weights: list[Any]) -> None:
+    def _evaluate(self, round_number: int, state: ProgramState) -> ProgramState:
+        weights = self._run.weights(state.process)
         for split in [self._job.train_split, self._job.evaluation_split]:
             if split is None:
                 continue
-            silos = self._job.silos[split]
-            datasets = [self._data.evaluation_dataset(split, silo) for silo in silos]
-            measured = self._evaluation.of_one_model(weights, datasets)
+            silos: Sequence[job_lib.SiloRows] = self._job.silos[split]
+            measured: Sequence[Mapping[str, float]] = list(self._run.evaluate(weights, split, silos))
             self._require_finite_losses(round_number, split, measured)
-            self._record_evaluation(round_number, split, "federated", silos, measured)
+            self._records.add_evaluation(round_number, split, "federated", silos, measured)
             if self._job.local_models:
-                of_silo = dict(zip((silo.silo for silo in self._silos), local_weights, strict=True))
-                known = [(silo, data) for silo, data in zip(silos, datasets, strict=True) if silo.silo in of_silo]
-                measured = self._evaluation.of_own_models(
-                    [of_silo[silo.silo] for silo, _ in known], [data for _, data in known]
-                )
-                self._record_evaluation(round_number, split, "local", [silo for silo, _ in known], measured)
+                self._evaluate_own(round_number, split, "local", state.local_weights, state)
+            if personal := self._personal_weights(weights, state.silo_state):
+                measured_personal = self._evaluate_own(round_number, split, "personal", personal, state)
+                # Where silos have models of their own, those are what stopping is about.
+                silos, measured = measured_personal or (silos, measured)
+            if split == self._job.evaluation_split:
+                state = self._compared(round_number, weights, silos, measured, state)
+        return state
+
+    def _compared(
+        self,
+        round_number: int,
+        weights: Any,
+        silos: Sequence[job_lib.SiloRows],
+        measured: Sequence[Mapping[str, float]],
+        state: ProgramState,
+    ) -> ProgramState:
+        if not isinstance(self._job.stopping, stopping.BestRound):
+            return state
+        value = best_round.value(self._job.stopping, silos, measured)
+        if value < state.best.value:
+            best = Models(weights, state.silo_state, np.float64(value), np.int64(round_number))
+            return state._replace(best=best, waited=np.int64(0))
+        return state._replace(waited=np.int64(state.waited + 1))
+
+    def _has_stopped(self, state: ProgramState) -> bool:
+        setting = self._job.stopping
+        if not isinstance(setting, stopping.BestRound) or setting.patience is None:
+            return False
+        return int(state.waited) >= setting.patience
+
+    def _evaluate_own(
+        self, round_number: int, split: str, model: str, own: Sequence[Any], state: ProgramState
+    ) -> tuple[list[job_lib.SiloRows], list[Mapping[str, float]]]:
+        position = {silo.silo: number for number, silo in enumerate(self._silos)}
+        silos = [silo for silo in self._job.silos[split] if silo.silo in position]
+        numbers = [position[silo.silo] for silo in silos]
+        stacks = [np.asarray(stack)[numbers] for stack in own]
+        measured = list(self._run.evaluate_own(stacks, self._non_trainable(state), split, silos))
+        self._records.add_evaluation(round_number, split, model, silos, measured)
+        return silos, measured
 
     def _require_finite_losses(self, round_number: int, split: str, measured: Sequence[Mapping[str, Any]]) -> None:
         """Stops where the model has no finite loss on any silo: then it is the model, and not one silo's rows."""
@@ -170,85 +284,35 @@ class Training:
                 round_number=round_number,
             )
 
-    def _record_evaluation(
-        self,
-        round_number: int,
-        split: str,
-        model: str,
-        silos: Sequence[job_lib.SiloRows],
-        measured: Sequence[Mapping[str, Any]],
-    ) -> None:
-        self._records.add_evaluation(round_number, split, model, silos, [_plain(metrics) for metrics in measured])
+    def _trained(self, state: ProgramState) -> TrainedModels:
+        models = state.best
+        if not isinstance(self._job.stopping, stopping.BestRound):
+            weights = self._run.weights(state.process)
+            models = Models(weights, state.silo_state, np.float64(np.inf), np.int64(self._job.rounds))
+        own = self._personal_weights(models.weights, models.silo_state)
+        if isinstance(self._job.personalization, personalizations.FineTuning):
+            self._directory.report("fine-tuning")
+            own = fine_tuning.fine_tune(self._run, models.weights, self._job.personalization, self._job)
+            for split in (self._job.train_split, self._job.evaluation_split):
+                assert split is not None
+                self._evaluate_own(self._job.rounds, split, "personal", own, state)
+        return TrainedModels(models.weights, own or state.local_weights, int(models.round_number))
+
+    def _personal_weights(self, weights: Any, silo_state: Sequence[np.ndarray]) -> list[np.ndarray]:
+        personal = self._algorithm.personal_weights(list(weights.trainable), silo_state)
+        return [np.asarray(stack) for stack in personal or ()]
+
+    def _non_trainable(self, state: ProgramState) -> list[np.ndarray]:
+        return [np.asarray(weight) for weight in self._run.weights(state.process).non_trainable]
 
 
-class Records:
-    """What is written down of each round: two JSON Lines files, and TensorBoard summaries beside them.
-
-    `rounds.jsonl`: round, seconds, metrics of the silos' training, summed over silos as TFF does, the silos whose
-    update was not finite and left out (`rejected_silos`), and those whose own was not (`rejected_local_models`).
-    `silo_metrics.jsonl`: round, split, model (`federated` or `local`), silo, rows and the metrics of that model on that
-    silo's rows, null where they are not finite.
-    """
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        """Writes into a folder, which is made if it is missing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._rounds = folder / "rounds.jsonl"
-        self._silo_metrics = folder / "silo_metrics.jsonl"
-        self._summaries = tf.summary.create_file_writer(str(folder / "tensorboard"))
-
-    def keep_rounds(self, last_round: int) -> None:
-        """Drops what an ended run wrote about rounds that will be run again."""
-        for file in (self._rounds, self._silo_metrics):
-            lines = file.read_text("utf-8").splitlines() if file.exists() else []
-            kept = [line for line in lines if json.loads(line)["round"] <= last_round]
-            file.write_text("".join(line + "\n" for line in kept), "utf-8")
-
-    def add_round(
-        self,
-        round_number: int,
-        seconds: float,
-        metrics: Mapping[str, float],
-        rejected_silos: Sequence[str],
-        rejected_local_models: Sequence[str],
-    ) -> None:
-        """Records the training of one round."""
-        rejected = {"rejected_silos": rejected_silos, "rejected_local_models": rejected_local_models}
-        _append(self._rounds, {"round": round_number, "seconds": seconds, **metrics, **rejected})
-        with self._summaries.as_default(step=round_number):
-            for name, value in metrics.items():
-                tf.summary.scalar(f"train/{name}", value)
-            tf.summary.scalar("seconds_per_round", seconds)
-        self._summaries.flush()
-
-    def add_evaluation(
-        self,
-        round_number: int,
-        split: str,
-        model: str,
-        silos: Sequence[job_lib.SiloRows],
-        measured: Sequence[Mapping[str, float]],
-    ) -> None:
-        """Records a model's metrics on each silo's rows of one split."""
-        for silo, metrics in zip(silos, measured, strict=True):
-            row = {"round": round_number, "split": split, "model": model, "silo": silo.silo, "rows": silo.count}
-            finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-            _append(self._silo_metrics, {**row, **finite})
-        with self._summaries.as_default(step=round_number):
-            for name in measured[0] if measured else ():
-                values = [metrics[name] for metrics in measured if math.isfinite(metrics[name])]
-                tf.summary.histogram(f"{split}/{model}/{name}_over_silos", values)
-        self._summaries.flush()
+def _with_rows(stacks: Sequence[np.ndarray], numbers: Sequence[int], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Returns the stacks with the rows of some silos replaced."""
+    replaced = [np.array(stack) for stack in stacks]
+    for stack, values in zip(replaced, rows, strict=True):
+        stack[numbers] = values
+    return replaced
 
 
-def _append(file: pathlib.Path, fields: Mapping[str, Any]) -> None:
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(fields) + "\n")
-
-
-def _plain(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {name: np.asarray(value).item() for name, value in metrics.items()}
-
-
-def _as_mapping(weights: tff.learning.models.ModelWeights) -> dict[str, list[Any]]:
-    return {"trainable": list(weights.trainable), "non_trainable": list(weights.non_trainable)}
+def _not_finite(tasks: Sequence[host_task.HostTask], outcome: runtime.Outcome) -> list[str]:
+    return [task.silo.silo for task, finite in zip(tasks, outcome.report.finite, strict=True) if not finite]

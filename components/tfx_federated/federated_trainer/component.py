@@ -12,6 +12,7 @@ from tfx.orchestration import data_types
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
 from tfx_federated import artifacts
 from tfx_federated.federated_trainer import executor, parameters
@@ -32,13 +33,15 @@ class FederatedTrainerSpec(ComponentSpec):
         "client_learning_rate": ExecutionParameter(type=float),
         "silo_weighting": ExecutionParameter(type=str),
         "maximum_silo_share": ExecutionParameter(type=float),
-        "proximal_strength": ExecutionParameter(type=float),
         "server_optimizer": ExecutionParameter(type=str),
         "server_learning_rate": ExecutionParameter(type=float),
+        "server_momentum": ExecutionParameter(type=float),
         "evaluation_interval": ExecutionParameter(type=int),
+        "checkpoint_interval": ExecutionParameter(type=int),
         "local_models": ExecutionParameter(type=int),
         "seed": ExecutionParameter(type=int),
         "custom_config": ExecutionParameter(type=str),
+        **{name: ExecutionParameter(type=str) for name in job_lib.CHOICES},
         "tff_python": ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {
@@ -54,7 +57,7 @@ class FederatedTrainerSpec(ComponentSpec):
 
 
 class FederatedTrainer(base_component.BaseComponent):
-    """Trains one model over silos by weighted federated averaging, with TensorFlow Federated.
+    """Trains one model over silos with TensorFlow Federated: FedAvg, or what its settings choose instead.
 
     The module file defines `model_fn(arguments)`, which takes `tff_runtime.model.ModelArguments` and returns a
     `tff_runtime.model.FederatedModel`: an uncompiled Keras model, its loss and its metrics. It runs in the TFF
@@ -68,16 +71,22 @@ class FederatedTrainer(base_component.BaseComponent):
         module_file="flights_module.py",
         label_key="delayed",
         rounds=20,
+        algorithm=algorithms.FedProx(strength=0.1),
+        personalization=personalizations.Ditto(strength=0.1),
     )
     ```
+
+    `algorithms`, `aggregations`, `privacy`, `personalizations`, `cohorts`, `schedules`, `stopping` and `executions` are
+    the modules of `tff_runtime.settings`.
 
     Component `outputs` contains:
 
     - `model`: Channel of type `standard_artifacts.Model`. Its SavedModel's `serving_default` takes a batch of
       serialized raw tf.Examples; the Transform graph is inside.
     - `federated_run`: Channel of type `tfx_federated.FederatedRun`: metrics of each round and silo.
-    - `silo_models`: Channel of type `tfx_federated.SiloModels`, there with `local_models` only: the model that each
-      silo trained alone by the same steps, behind the same signature; each row is answered by its silo's.
+    - `silo_models`: Channel of type `tfx_federated.SiloModels`, there with a `personalization` or `local_models`: the
+      personalised model of each silo, else the one that it trained alone by the same steps, behind the same signature;
+      each row is answered by its silo's.
     """
 
     SPEC_CLASS = FederatedTrainerSpec
@@ -98,13 +107,23 @@ class FederatedTrainer(base_component.BaseComponent):
         client_learning_rate: float | data_types.RuntimeParameter = 0.1,
         silo_weighting: str | data_types.RuntimeParameter = silo_weights.EXAMPLES,
         maximum_silo_share: float | data_types.RuntimeParameter = 1.0,
-        proximal_strength: float | data_types.RuntimeParameter = 0.0,
         server_optimizer: str | data_types.RuntimeParameter = "sgd",
         server_learning_rate: float | data_types.RuntimeParameter = 1.0,
+        server_momentum: float | data_types.RuntimeParameter = 0.0,
         evaluation_interval: int | data_types.RuntimeParameter = 5,
+        checkpoint_interval: int | data_types.RuntimeParameter = 1,
         local_models: bool = False,
         seed: int | data_types.RuntimeParameter = 0,
         custom_config: Mapping[str, Any] | None = None,
+        algorithm: Any = job_lib.CHOICES["algorithm"][1],
+        aggregation: Any = job_lib.CHOICES["aggregation"][1],
+        privacy: Any = job_lib.CHOICES["privacy"][1],
+        personalization: Any = job_lib.CHOICES["personalization"][1],
+        cohort: Any = job_lib.CHOICES["cohort"][1],
+        client_schedule: Any = job_lib.CHOICES["client_schedule"][1],
+        server_schedule: Any = job_lib.CHOICES["server_schedule"][1],
+        stopping: Any = job_lib.CHOICES["stopping"][1],
+        execution: Any = job_lib.CHOICES["execution"][1],
         tff_python: str | None = None,
     ) -> None:
         """Constructs a FederatedTrainer.
@@ -126,19 +145,31 @@ class FederatedTrainer(base_component.BaseComponent):
                 `square_root` (of its rows).
             maximum_silo_share: Largest share of the weight that one silo may have, at most 1 for no bound; at least 1
                 divided by the number of silos.
-            proximal_strength: FedProx: how strongly a silo's training is held near the global model, from 0 (not at
-                all: federated averaging).
             server_optimizer: `sgd`, `adagrad`, `adam` or `yogi`, applied to the mean update (FedOpt). `sgd` with rate 1
                 is plain federated averaging.
             server_learning_rate: Learning rate of the server optimizer, positive.
+            server_momentum: Momentum of the server's `sgd`, at least 0 and below 1.
             evaluation_interval: Every silo is measured after each so many rounds, and after the last one.
+            checkpoint_interval: What a repeated run goes on from is saved after each so many rounds.
             local_models: Whether every silo also trains alone, by the same steps from the same initial weights.
             seed: Seed of the initial weights and of the order of rows; same inputs and seed, same weights.
             custom_config: JSON values for the module's `model_fn`.
+            algorithm: What the silos minimise and how: one of `settings.algorithms`, or its JSON text, such as
+                `{"type": "FedProx", "strength": 0.1}`, which the Kubeflow UI takes too.
+            aggregation: How the updates become one: one of `settings.aggregations`, or its JSON text.
+            privacy: Who is protected by differential privacy: one of `settings.privacy`, or its JSON text.
+            personalization: What a silo keeps for itself: one of `settings.personalizations`, or its JSON text.
+            cohort: Which silos take part in a round: one of `settings.cohorts`, or its JSON text.
+            client_schedule: How the client learning rate changes from round to round: one of `settings.schedules`, or
+                its JSON text.
+            server_schedule: The same for the server learning rate.
+            stopping: When training ends and which round's model is kept: one of `settings.stopping`, or its JSON text.
+            execution: Where the silos' training runs: one of `settings.executions`, or its JSON text.
             tff_python: Path of the TFF interpreter; see `tfx_federated.tff_process.find_tff_python`.
 
         Raises:
-            ValueError: A parameter is out of its range, or neither or both of `transform_graph` and `schema` are given.
+            ValueError: A parameter is out of its range, parameters contradict each other, or neither or both of
+                `transform_graph` and `schema` are given.
         """
         if (transform_graph is None) == (schema is None):
             raise ValueError(
@@ -152,15 +183,34 @@ class FederatedTrainer(base_component.BaseComponent):
             "client_learning_rate": client_learning_rate,
             "silo_weighting": silo_weighting,
             "maximum_silo_share": maximum_silo_share,
-            "proximal_strength": proximal_strength,
             "server_optimizer": server_optimizer,
             "server_learning_rate": server_learning_rate,
+            "server_momentum": server_momentum,
             "evaluation_interval": evaluation_interval,
+            "checkpoint_interval": checkpoint_interval,
             "seed": seed,
         }
+        choices = {
+            "algorithm": algorithm,
+            "aggregation": aggregation,
+            "privacy": privacy,
+            "personalization": personalization,
+            "cohort": cohort,
+            "client_schedule": client_schedule,
+            "server_schedule": server_schedule,
+            "stopping": stopping,
+            "execution": execution,
+        }
+        splits = {"train_split": train_split, "evaluation_split": evaluation_split, "local_models": int(local_models)}
+        settings |= {name: parameters.encoded(choice, name) for name, choice in choices.items()}
         parameters.check(
-            {key: value for key, value in settings.items() if not isinstance(value, data_types.RuntimeParameter)}
+            {
+                key: value
+                for key, value in (settings | splits).items()
+                if not isinstance(value, data_types.RuntimeParameter)
+            }
         )
+        with_silo_models = local_models or parameters.is_personalized(settings["personalization"])
         super().__init__(
             spec=FederatedTrainerSpec(
                 silo_examples=silo_examples,
@@ -169,15 +219,13 @@ class FederatedTrainer(base_component.BaseComponent):
                 module_file=module_file,
                 module_digest=_digest(module_file),
                 label_key=label_key,
-                train_split=train_split,
-                evaluation_split=evaluation_split,
-                local_models=int(local_models),
                 custom_config=json.dumps(custom_config or {}, sort_keys=True),
                 tff_python=tff_python,
                 model=types.Channel(type=standard_artifacts.Model),
                 federated_run=types.Channel(type=artifacts.FederatedRun),
-                silo_models=types.Channel(type=artifacts.SiloModels) if local_models else None,
+                silo_models=types.Channel(type=artifacts.SiloModels) if with_silo_models else None,
                 **settings,
+                **splits,
             )
         )
 

@@ -23,6 +23,7 @@ from tfx.utils import io_utils, path_utils
 
 from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
+from tff_runtime.settings import combinations, encoding
 from tfx_federated import silo_examples, tff_process, whole_files
 from tfx_federated.federated_trainer import feature_specs, parameters, progress, serving_model, silo_arrays
 
@@ -33,10 +34,11 @@ _SETTINGS = (
     "client_learning_rate",
     "silo_weighting",
     "maximum_silo_share",
-    "proximal_strength",
     "server_optimizer",
     "server_learning_rate",
+    "server_momentum",
     "evaluation_interval",
+    "checkpoint_interval",
     "seed",
 )
 
@@ -64,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
             TrainingFailedError: The training stopped in the TFF interpreter.
         """
         outputs = {name: artifact_utils.get_single_instance(artifacts) for name, artifacts in output_dict.items()}
-        if not exec_properties["local_models"]:
+        if not (exec_properties["local_models"] or parameters.is_personalized(exec_properties["personalization"])):
             # A kfp component has each of its outputs in every run.
             outputs.pop("silo_models", None)
         for name, artifact in outputs.items():
@@ -140,8 +142,9 @@ def _write_job(
         local_models=bool(exec_properties["local_models"]),
         custom_config=json.loads(exec_properties["custom_config"]),
         **{name: exec_properties[name] for name in _SETTINGS},
+        **parameters.decoded(exec_properties),
     )
-    _silo_weights(job)
+    _require_enough_silos(job)
     text = job.to_json()
     if directory.job.exists() and (directory.job.read_text("utf-8"), directory.module.read_bytes()) != (text, module):
         logging.info("The job has changed since its last checkpoint; training starts anew")
@@ -189,6 +192,7 @@ def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> N
         os.path.join(run.uri, "settings.json"),
         {
             **{name: getattr(job, name) for name in _SETTINGS},
+            **{name: encoding.encode(getattr(job, name)) for name in job_lib.CHOICES},
             "local_models": job.local_models,
             "train_split": job.train_split,
             "evaluation_split": job.evaluation_split,
@@ -203,6 +207,14 @@ def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> N
 def _silo_weights(job: job_lib.TrainingJob) -> list[float]:
     rows = [silo.count for silo in job.silos[job.train_split]]
     return silo_weights.weights(rows, job.silo_weighting, job.maximum_silo_share)
+
+
+def _require_enough_silos(job: job_lib.TrainingJob) -> None:
+    """Refuses what so few silos cannot do."""
+    silos = len(job.silos[job.train_split])
+    combinations.require_enough_silos(job.cohort, job.aggregation, silos)
+    size = getattr(job.cohort, "size", silos)
+    silo_weights.cap([1.0] * size, job.maximum_silo_share)
 
 
 def _rejected_updates(run_uri: str) -> int:

@@ -26,19 +26,29 @@ class TrainingProgress:
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Shows one event of `progress.jsonl`."""
-        if event["event"] == "training":
-            self._bar.update(event["finished"])
-            self._say("%d silos, round %d of %d", event["silos"], event["finished"], event["rounds"])
-        elif event["event"] == "round":
-            self._bar.update()
-            self._bar.set_postfix(loss=f"{event['loss']:.4f}")
-            self._say(
-                "round %d of %d: loss %.6f, %.2f s", event["round"], event["rounds"], event["loss"], event["seconds"]
-            )
-        elif event["event"] == "rejected":
-            _warn_of_rejected(event)
-        else:
-            self._say(event["event"])
+        match event["event"]:
+            case "training":
+                self._bar.update(event["finished"])
+                self._say("%d silos, round %d of %d", event["silos"], event["finished"], event["rounds"])
+            case "round":
+                self._show_round(event)
+            case "rejected":
+                _warn_of_rejected(event)
+            case "compiled":
+                self._say("%d compilations by XLA", event["compilations"])
+            case "stopped":
+                self._say("no better model since round %d, stopped after %d", event["best_round"], event["round"])
+            case "checkpoint":
+                pass
+            case other:
+                self._say(other)
+
+    def _show_round(self, event: Mapping[str, Any]) -> None:
+        # Under privacy the loss of the training rows is not told.
+        loss = "" if event["loss"] is None else f"loss {event['loss']:.6f}, "
+        self._bar.update()
+        self._bar.set_postfix_str(loss)
+        self._say("round %d of %d: %s%.2f s", event["round"], event["rounds"], loss, event["seconds"])
 
     def _say(self, text: str, *values: Any) -> None:
         if not self._has_bar:

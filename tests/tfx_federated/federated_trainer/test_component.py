@@ -1,7 +1,9 @@
 import pytest
 from tfx import types
+from tfx.orchestration import data_types
 from tfx.types import channel_utils, standard_artifacts
 
+from tff_runtime.settings import aggregations, algorithms, personalizations, privacy
 from tfx_federated import artifacts
 from tfx_federated.federated_trainer.component import FederatedTrainer
 
@@ -37,7 +39,20 @@ def test_outputs_are_a_standard_model_and_a_run(module_file):
 
 
 def test_local_models_are_an_output_when_they_are_trained(module_file):
-    assert trainer(module_file, local_models=True).outputs["silo_models"].type is artifacts.SiloModels
+    for changes in ({"local_models": True}, {"personalization": personalizations.Ditto(strength=0.1)}):
+        assert trainer(module_file, **changes).outputs["silo_models"].type is artifacts.SiloModels
+
+
+def test_a_choice_is_the_same_as_its_json_text(module_file):
+    text = '{"type": "Clipping", "inner": {"type": "TrimmedMean", "fraction": 0.2}, "quantile": 0.9}'
+    setting = aggregations.Clipping(aggregations.TrimmedMean(0.2), quantile=0.9)
+    properties = [trainer(module_file, aggregation=choice).exec_properties["aggregation"] for choice in (text, setting)]
+    assert properties[0] == properties[1]
+
+
+def test_a_choice_may_be_filled_in_at_run_time(module_file):
+    parameter = data_types.RuntimeParameter(name="algorithm", ptype=str, default='{"type": "FedAvg"}')
+    assert trainer(module_file, algorithm=parameter).exec_properties["algorithm"] is parameter
 
 
 def test_execution_properties_are_primitive(module_file):
@@ -63,7 +78,21 @@ def test_a_changed_module_file_changes_the_execution_properties(module_file):
         ({"client_learning_rate": 0.0}, "client_learning_rate is 0.0; it must be positive"),
         ({"silo_weighting": "log"}, "silo_weighting is 'log'; it must be one of examples, uniform, square_root"),
         ({"maximum_silo_share": 0.0}, "maximum_silo_share is 0.0; it must be above 0 and at most 1"),
-        ({"proximal_strength": -1.0}, "proximal_strength is -1.0; it must be finite and not negative"),
+        ({"server_momentum": 1.0}, "server_momentum is 1.0"),
+        ({"server_momentum": 0.9, "server_optimizer": "adam"}, "0 with another optimizer than sgd"),
+        ({"algorithm": "FedProx"}, "algorithm is no JSON"),
+        ({"algorithm": '{"type": "FedPro"}'}, '"type" is .FedPro.; it must be one of FedAvg, FedProx'),
+        ({"algorithm": '{"type": "FedProx", "strength": 0}'}, "FedProx: strength is 0; it must be positive"),
+        ({"algorithm": aggregations.Mean()}, "algorithm is Mean.*must be one of FedAvg, FedProx"),
+        (
+            {"algorithm": algorithms.QFedAvg(q=1), "aggregation": aggregations.Clipping(aggregations.Median())},
+            "QFedAvg with Median: the algorithm works by weights",
+        ),
+        ({"personalization": personalizations.FineTuning(), "evaluation_split": None}, "FineTuning compares models"),
+        (
+            {"privacy": privacy.RecordLevel(epsilon=1, delta=1e-5), "local_models": True},
+            "The privacy guarantee would be void:\n- RecordLevel with local_models",
+        ),
         ({"server_optimizer": "lamb"}, "server_optimizer is 'lamb'; it must be one of sgd, adagrad, adam, yogi"),
         ({"seed": -1}, "seed is -1"),
     ],

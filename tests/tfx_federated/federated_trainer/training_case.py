@@ -1,5 +1,6 @@
 """Small silo examples with a schema, and a module file for them."""
 
+import json
 import os
 import pathlib
 
@@ -12,6 +13,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
+from tff_runtime import job as job_lib
+from tff_runtime.settings import encoding
 from tfx_federated import artifacts
 from tfx_federated.silo_partitioner import executor as partitioner_executor
 
@@ -123,13 +126,15 @@ def settings(folder: pathlib.Path, module=MODULE, **changes):
         "client_learning_rate": 0.1,
         "silo_weighting": "examples",
         "maximum_silo_share": 1.0,
-        "proximal_strength": 0.0,
         "server_optimizer": "sgd",
         "server_learning_rate": 1.0,
+        "server_momentum": 0.0,
         "evaluation_interval": 2,
+        "checkpoint_interval": 1,
         "local_models": 1,
         "seed": 3,
         "custom_config": "{}",
+        **{name: json.dumps(encoding.encode(default)) for name, (_, default) in job_lib.CHOICES.items()},
         **changes,
     }
 

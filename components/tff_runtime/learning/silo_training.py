@@ -1,0 +1,80 @@
+"""One round of a group of silos, with what every algorithm needs around it: the report, and the check of the update."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tff_runtime import job as job_lib
+from tff_runtime.learning import batch_loop, local_algorithm
+from tff_runtime.settings import privacy
+
+
+class Report(NamedTuple):
+    """What is known of each silo after a round, each float32 of shape `(silos,)`.
+
+    Attributes:
+        number: Number of the silo among the job's training silos.
+        rows: Rows that were trained on, counted once in every epoch.
+        loss: Mean loss of the rows in training.
+        update_norm: Euclidean norm of the update.
+        finite: 1 if update, loss and state are finite, else 0: the silo is left out of the round.
+    """
+
+    number: tf.Tensor
+    rows: tf.Tensor
+    loss: tf.Tensor
+    update_norm: tf.Tensor
+    finite: tf.Tensor
+
+
+class SiloResults(NamedTuple):
+    """What a group of silos sends, as `local_algorithm.Trained`; zeros, and the old state, where it is not finite."""
+
+    update: local_algorithm.Tensors
+    weight: tf.Tensor
+    shared: local_algorithm.Tensors
+    state: local_algorithm.Tensors
+    report: Report
+
+
+def train(
+    algorithm: local_algorithm.LocalAlgorithm, message: local_algorithm.Message, task: local_algorithm.SiloTask
+) -> SiloResults:
+    """Trains a group of silos for one round from the global weights."""
+    silos = task.rows.order.shape[0]
+    start = local_algorithm.repeated(message.trainable, silos)
+    trained = algorithm.train(message, start, task)
+    finite = tf.math.is_finite(trained.loss) & tf.math.is_finite(trained.weight)
+    for tensor in [*trained.update, *trained.shared, *trained.state]:
+        finite &= tf.reduce_all(tf.math.is_finite(tf.reshape(tensor, [silos, -1])), axis=1)
+
+    def kept(values: tf.Tensor, otherwise: tf.Tensor) -> tf.Tensor:
+        return tf.where(batch_loop.of_silos(finite, values), values, otherwise)
+
+    update = [kept(change, tf.zeros_like(change)) for change in trained.update]
+    return SiloResults(
+        update=update,
+        weight=kept(trained.weight, tf.zeros_like(trained.weight)),
+        shared=[kept(values, tf.zeros_like(values)) for values in trained.shared],
+        state=[kept(new, old) for new, old in zip(trained.state, task.state, strict=True)],
+        report=Report(
+            number=tf.cast(task.number, tf.float32),
+            rows=trained.rows,
+            loss=trained.loss,
+            update_norm=tf.sqrt(local_algorithm.squared_norm(update)),
+            finite=tf.cast(finite, tf.float32),
+        ),
+    )
+
+
+def privacy_specs(job: job_lib.TrainingJob) -> dict[str, tf.TensorSpec]:
+    """Returns the types of what record-level privacy needs of each round and silo, without a silo axis."""
+    if not isinstance(job.privacy, privacy.RecordLevel):
+        return {}
+    return {
+        "seed": tf.TensorSpec((2,), tf.int32),
+        "noise_multiplier": tf.TensorSpec((), tf.float32),
+        "expected_batch_size": tf.TensorSpec((), tf.float32),
+    }

@@ -1,0 +1,77 @@
+"""A choice as JSON: `{"type": "TrimmedMean", "fraction": 0.1}`, which a Kubeflow form and a file take as well."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def encode(setting: Any) -> dict[str, Any]:
+    """Returns a setting, and the settings inside it, as JSON values."""
+    fields = {field.name: getattr(setting, field.name) for field in dataclasses.fields(setting)}
+    return {"type": type(setting).__name__, **{name: _encode_value(value) for name, value in fields.items()}}
+
+
+def decode(values: str | Mapping[str, Any], alternatives: Sequence[type], name: str) -> Any:
+    """Reads a setting.
+
+    Args:
+        values: What `encode` returned, or its JSON text. Fields with a default may be missing.
+        alternatives: The classes that the setting may have.
+        name: Name of the setting, for messages.
+
+    Returns:
+        The setting.
+
+    Raises:
+        ValueError: The text is no such JSON, the type is none of the alternatives, or a field is unknown, missing or
+            out of its range; the message names it.
+    """
+    fields = _fields(values, name)
+    by_name = {alternative.__name__: alternative for alternative in alternatives}
+    kind = fields.pop("type", None)
+    if kind not in by_name:
+        raise ValueError(f'{name}: "type" is {kind!r}; it must be one of {", ".join(by_name)}')
+    setting_class = by_name[kind]
+    known = {field.name: field for field in dataclasses.fields(setting_class)}
+    if unknown := sorted(set(fields) - set(known)):
+        raise ValueError(f"{name}: {kind} has no {', '.join(unknown)}; it has {', '.join(known) or 'no fields'}")
+    arguments = {
+        key: decode(value, alternatives, f"{name}.{key}") if isinstance(value, Mapping) and "type" in value else value
+        for key, value in fields.items()
+    }
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    try:
+        return setting_class(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name}: {kind} cannot be made of {fields}: {error}") from error
+
+
+def require(condition: bool, setting: Any, field: str, requirement: str) -> None:
+    """Refuses a field out of its range.
+
+    Raises:
+        ValueError: The condition is false; the message names class, field, value and requirement.
+    """
+    if not condition:
+        raise ValueError(f"{type(setting).__name__}: {field} is {getattr(setting, field)!r}; it must be {requirement}")
+
+
+def _fields(values: str | Mapping[str, Any], name: str) -> dict[str, Any]:
+    if not isinstance(values, str):
+        return dict(values)
+    try:
+        fields = json.loads(values)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name} is no JSON: {error}; expected for example " + '{"type": "..."}') from error
+    if not isinstance(fields, dict):
+        raise ValueError(f'{name} is {values!r}; expected a JSON object with "type"')
+    return fields
+
+
+def _encode_value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return encode(value)
+    return list(value) if isinstance(value, tuple) else value
