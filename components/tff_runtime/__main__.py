@@ -54,12 +54,12 @@ def run(directory: job_lib.JobDirectory) -> None:
     from tff_runtime.results import write_models
 
     job = directory.read_job()
-    make_model = module_file.load_model_function(directory.module, job)
-    make_model()
+    user = module_file.load(directory.module, job)
+    user.make_model()
     directory.report("started")
-    trained = federated_training.run_training(directory, job, make_model)
+    trained = federated_training.run_training(directory, job, user)
     directory.report("exporting")
-    write_models(directory.unfinished_result, trained, make_model, job)
+    write_models(directory.unfinished_result, trained, user.make_model, job)
     shutil.rmtree(directory.result, ignore_errors=True)
     directory.unfinished_result.rename(directory.result)
     directory.report("finished")

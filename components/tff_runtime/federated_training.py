@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tff_runtime import functional_model, silo_data
+from tff_runtime import functional_model, module_file, silo_data
 from tff_runtime import initial_weights as initial_weights_lib
 from tff_runtime import job as job_lib
 from tff_runtime.aggregation import aggregator
-from tff_runtime.contexts import in_process, native, runtime
+from tff_runtime.contexts import in_process, native, runtime, user_process
 from tff_runtime.learning import algorithms, local_only, personalization, silo_evaluation, training
 from tff_runtime.settings import executions
 
 
 def run_training(
-    directory: job_lib.JobDirectory, job: job_lib.TrainingJob, make_model: functional_model.MakeModel
+    directory: job_lib.JobDirectory, job: job_lib.TrainingJob, user: module_file.UserModule
 ) -> training.TrainedModels:
     """Trains a job where it says.
 
     Args:
         directory: The job's files.
         job: The job.
-        make_model: Makes the user's model.
+        user: The user's model, and learning process if there is one.
 
     Returns:
         The trained models; records are in the `run` folder of the unfinished result.
@@ -30,20 +30,20 @@ def run_training(
     Raises:
         JobError: The training cannot go on.
     """
-    model = functional_model.FunctionalModel(make_model, job)
+    model = functional_model.FunctionalModel(user.make_model, job)
     algorithm = personalization.build(algorithms.build(model, job), job)
     parts = runtime.Parts(
         directory=directory,
         job=job,
         data=silo_data.SiloData(directory, job, list(model.specs)),
         model=model,
-        evaluation=silo_evaluation.SiloEvaluation(make_model, model),
+        evaluation=silo_evaluation.SiloEvaluation(user.make_model, model),
         algorithm=algorithm,
         local_only=local_only.LocalOnly(model, algorithm.silos),
         aggregator=aggregator.build(job.aggregation),
     )
-    initial = initial_weights_lib.initial_weights(directory, job, make_model)
-    with _runtime(parts) as run:
+    initial = initial_weights_lib.initial_weights(directory, job, user.make_model)
+    with _runtime(parts, user) as run:
         trained = training.Training(parts, run, initial, directory.unfinished_result / "run").train()
         if run.compilations is not None:
             directory.report("compiled", compilations=run.compilations)
@@ -51,7 +51,12 @@ def run_training(
 
 
 @contextlib.contextmanager
-def _runtime(parts: runtime.Parts) -> Iterator[runtime.Runtime]:
+def _runtime(parts: runtime.Parts, user: module_file.UserModule) -> Iterator[runtime.Runtime]:
+    if user.make_process:
+        user_process.require_defaults(parts.job)
+        with native.native_runtime():
+            yield user_process.UserProcess(parts, user.make_process())
+        return
     match parts.job.execution:
         case executions.InProcess():
             yield in_process.InProcess(parts)

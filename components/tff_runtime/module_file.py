@@ -6,28 +6,44 @@ import importlib.util
 import pathlib
 import traceback
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+import tensorflow_federated as tff
 
+from tff_runtime import functional_model
 from tff_runtime import job as job_lib
 from tff_runtime import model as model_lib
 
 MODEL_FUNCTION = "model_fn"
+PROCESS_FUNCTION = "learning_process_fn"
 
 
-def load_model_function(path: pathlib.Path, job: job_lib.TrainingJob) -> Callable[[], model_lib.FederatedModel]:
-    """Returns a function that makes the user's model, a new one at each call.
+class UserModule(NamedTuple):
+    """What a module file defines.
+
+    Attributes:
+        make_model: Makes the user's model, a new one at each call, and checks it.
+        make_process: Makes the user's own `tff.learning.templates.LearningProcess`; None where the file has none.
+    """
+
+    make_model: functional_model.MakeModel
+    make_process: Callable[[], Any] | None
+
+
+def load(path: pathlib.Path, job: job_lib.TrainingJob) -> UserModule:
+    """Loads a module file.
 
     Args:
         path: The module file.
-        job: The job, for the arguments of the user's function.
+        job: The job, for the arguments of the user's functions.
 
     Returns:
-        A function without arguments. What it returns has been checked.
+        The user's functions without arguments. They raise `JobError` with the user's traceback where the user's own
+        raise, or return something else than a `FederatedModel` that fits the job's features, or a `LearningProcess`.
 
     Raises:
-        JobError: The file cannot be imported here, has no `model_fn`, or the function raises or returns something
-            else than a `FederatedModel` that fits the job's features. The user's traceback is part of the message.
+        JobError: The file cannot be imported here, or has no `model_fn`.
     """
     spec = importlib.util.spec_from_file_location("user_module", path)
     assert spec is not None
@@ -62,7 +78,38 @@ def load_model_function(path: pathlib.Path, job: job_lib.TrainingJob) -> Callabl
         _check_model(model, job)
         return model
 
-    return make_model
+    process_function = getattr(module, PROCESS_FUNCTION, None)
+
+    def make_process() -> Any:
+        try:
+            process = process_function(arguments, _variable_model_function(make_model, job))
+        except Exception as error:
+            raise job_lib.JobError("ModuleFile", f"{PROCESS_FUNCTION} raised\n{traceback.format_exc()}") from error
+        if not isinstance(process, tff.learning.templates.LearningProcess):
+            raise job_lib.JobError(
+                "ModuleFile",
+                f"{PROCESS_FUNCTION} returned a {type(process).__name__}, expected a "
+                "tff.learning.templates.LearningProcess",
+            )
+        return process
+
+    return UserModule(make_model, make_process if process_function else None)
+
+
+def _variable_model_function(
+    make_model: functional_model.MakeModel, job: job_lib.TrainingJob
+) -> Callable[[], tff.learning.models.VariableModel]:
+    """Returns the `model_fn` that `tff.learning.algorithms` take, of batches (features by name, label)."""
+
+    def variable_model() -> tff.learning.models.VariableModel:
+        model = make_model()
+        features = functional_model.feature_specs(model.keras_model.input_names, job)
+        label = tf.TensorSpec((None, *job.label.shape), job.label.dtype)
+        return tff.learning.models.from_keras_model(
+            model.keras_model, loss=model.loss, input_spec=(features, label), metrics=list(model.metrics)
+        )
+
+    return variable_model
 
 
 def _check_model(model: model_lib.FederatedModel, job: job_lib.TrainingJob) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -80,20 +81,13 @@ class SiloData:
         arrays = [*self.arrays[split].values(), self.labels[split]]
         return sum(array.itemsize * int(np.prod(array.shape[1:])) for array in arrays)
 
-    def training_dataset(self, silo: job_lib.SiloRows, round_number: int) -> tf.data.Dataset:
-        """Returns the batches that one silo trains on in one round, all its epochs, as (features, label)."""
+    def training_dataset(self, silo: job_lib.SiloRows, order: np.ndarray) -> tf.data.Dataset:
+        """Returns one silo's batches of training rows as (features, label), those of an order as in `batch_order`."""
         features, labels = self.rows(self._job.train_split, silo)
-        batches = [
-            rows
-            for epoch in range(self._job.local_epochs)
-            for rows in batch_indices(silo.count, self._job.batch_size, self._job.seed, round_number, epoch, silo.silo)
-        ]
-        order = tf.ragged.constant([rows.tolist() for rows in batches], row_splits_dtype=tf.int64)
-        columns = collections.OrderedDict((name, tf.constant(array)) for name, array in features.items())
-        label = tf.constant(labels)
-        return tf.data.Dataset.from_tensor_slices(order).map(
-            lambda rows: (
-                collections.OrderedDict((name, tf.gather(column, rows)) for name, column in columns.items()),
-                tf.gather(label, rows),
-            )
-        )
+        columns = (collections.OrderedDict((name, tf.constant(array)) for name, array in features.items()), labels)
+
+        def batch(rows: tf.Tensor) -> tuple[Any, tf.Tensor]:
+            present = tf.boolean_mask(rows, rows >= 0)
+            return tf.nest.map_structure(lambda column: tf.gather(column, present), columns)
+
+        return tf.data.Dataset.from_tensor_slices(order).map(batch)

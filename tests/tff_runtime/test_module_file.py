@@ -39,13 +39,13 @@ def test_a_module_is_refused(make_job, name):
     source, message = WRONG_MODULES[name]
     directory = make_job({"a": 3}, module=source)
     with pytest.raises(job_lib.JobError, match=message):
-        module_file.load_model_function(directory.module, directory.read_job())()
+        module_file.load(directory.module, directory.read_job()).make_model()
 
 
 def test_the_users_traceback_is_in_the_message(make_job):
     directory = make_job({"a": 3}, module="def model_fn(arguments):\n    return arguments.features['nowhere']")
     with pytest.raises(job_lib.JobError, match=r"module.py.*line 2, in model_fn(.|\n)*KeyError: 'nowhere'"):
-        module_file.load_model_function(directory.module, directory.read_job())()
+        module_file.load(directory.module, directory.read_job()).make_model()
 
 
 def test_the_function_is_told_features_label_and_custom_config(make_job):
@@ -55,4 +55,15 @@ def test_the_function_is_told_features_label_and_custom_config(make_job):
     )
     directory = make_job({"a": 3}, module=module, custom_config={"width": 5})
     with pytest.raises(job_lib.JobError, match=r"\(\(3,\), 'y', \{'width': 5\}\)"):
-        module_file.load_model_function(directory.module, directory.read_job())()
+        module_file.load(directory.module, directory.read_job()).make_model()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [("return 5", "returned a int, expected a tff.learning"), ("raise KeyError('mine')", "learning_process_fn raised")],
+)
+def test_a_learning_process_function_is_refused(make_job, body, message):
+    module = f"def model_fn(arguments): pass\ndef learning_process_fn(arguments, model_function):\n    {body}"
+    user = module_file.load(make_job({"a": 3}, module=module).module, make_job({"a": 3}, name="other").read_job())
+    with pytest.raises(job_lib.JobError, match=message):
+        user.make_process()

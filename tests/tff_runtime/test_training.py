@@ -3,18 +3,18 @@ import json
 import numpy as np
 import pytest
 
-from tests.tff_runtime import numpy_reference
+from tests.tff_runtime import conftest, numpy_reference
 from tff_runtime import federated_training, initial_weights, module_file, silo_weights
 from tff_runtime import job as job_lib
-from tff_runtime.settings import algorithms
+from tff_runtime.settings import algorithms, executions
 
 SILOS = {"large": 50, "small": 9, "one row": 1}
 
 
 def train(directory):
     job = directory.read_job()
-    make_model = module_file.load_model_function(directory.module, job)
-    return job, make_model, federated_training.run_training(directory, job, make_model)
+    user = module_file.load(directory.module, job)
+    return job, user.make_model, federated_training.run_training(directory, job, user)
 
 
 def rows_of_silos(directory, job, split="train"):
@@ -185,3 +185,39 @@ def test_a_training_without_any_finite_update_stops_and_keeps_the_state_before(m
     assert caught.value.round_number > 1
     kept = [int(folder.name.rsplit("_", 1)[1]) for folder in directory.checkpoints.iterdir()]
     assert max(kept) == caught.value.round_number - 1
+
+
+OWN_PROCESS = (
+    conftest.MODULE
+    + """
+import tensorflow_federated as tff
+
+def learning_process_fn(arguments, model_function):
+    return tff.learning.algorithms.build_weighted_fed_avg(
+        model_function, client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.2)
+    )
+"""
+)
+
+
+def test_a_users_own_tff_process_is_run_as_it_is(trained, make_job):
+    _, _, _, ours = trained
+    directory = make_job(SILOS, module=OWN_PROCESS, execution=executions.Native())
+    _, _, models = train(directory)
+    # Stock federated averaging with the same rate, batches and order.
+    for actual, expected in zip(models.weights.trainable, ours.weights.trainable, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+    lines = read_lines(directory.unfinished_result / "run" / "silo_metrics.jsonl")
+    assert {line["model"] for line in lines} == {"federated", "local"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "set execution=Native"),
+        ({"execution": executions.Native(), "algorithm": algorithms.FedProx(strength=1)}, "the settings algorithm are"),
+    ],
+)
+def test_settings_that_a_users_own_process_would_not_heed_are_refused(make_job, changes, message):
+    with pytest.raises(job_lib.JobError, match=message):
+        train(make_job(SILOS, module=OWN_PROCESS, **changes))

@@ -1,4 +1,4 @@
-"""What TFF clients do beside the rounds of the learning process: train alone, and measure models, on rows read by path."""
+"""What TFF clients do beside the rounds of the learning process: train alone and measure models, reading by path."""
 
 from __future__ import annotations
 

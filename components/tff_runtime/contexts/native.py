@@ -18,19 +18,14 @@ from tff_runtime.contexts import client_computations, runtime
 from tff_runtime.learning import host_task, learning_process, silo_element, silo_training
 
 
-class Native(runtime.Runtime):
-    """The training as a `tff.learning` process, run by TFF. To be used inside `native_runtime`."""
+class NativeClients(runtime.Runtime):
+    """What TFF clients do beside the rounds. To be used inside `native_runtime`."""
 
     def __init__(self, parts: runtime.Parts) -> None:
         """Builds the computations."""
         self._parts = parts
-        job = parts.job
-        self._files = {split: silo_element.RowFiles(parts.data, split) for split in job.silos}
-        width = host_task.batch_width(job)
-        files = self._files[job.train_split]
-        state = parts.algorithm.initial_state([np.zeros(spec.shape, np.float32) for spec in parts.model.trainable])
-        self._element = silo_element.TaskElement(files, width, state, silo_training.privacy_specs(job))
-        self._process = learning_process.build_learning_process(parts.algorithm, job, parts.aggregator, self._element)
+        self._files = {split: silo_element.RowFiles(parts.data, split) for split in parts.job.silos}
+        files, width = self._files[parts.job.train_split], host_task.batch_width(parts.job)
         self._alone_element = silo_element.TaskElement(files, width, parts.model.trainable, {})
         weights_type = learning_process.model_weights_type(parts.model)
         self._train_alone = client_computations.build_silo_training(parts.local_only, weights_type, self._alone_element)
@@ -40,17 +35,6 @@ class Native(runtime.Runtime):
         self._evaluate_own = {
             split: client_computations.build_own_evaluation(parts, files) for split, files in self._files.items()
         }
-
-    def initial_state(self, weights: Any) -> Any:
-        """See `Runtime.initial_state`."""
-        return self._process.set_model_weights(self._process.initialize(), weights)
-
-    def next(self, state: Any, tasks: Sequence[host_task.HostTask]) -> tuple[Any, runtime.Outcome]:
-        """See `Runtime.next`."""
-        output = self._process.next(state, [[self._element.element(task, self._train_folder)] for task in tasks])
-        collected = output.metrics["client_work"]
-        numbers = [task.number for task in tasks]
-        return output.state, runtime.in_order(numbers, collected["report"], collected["state"])
 
     def train_alone(self, non_trainable: Sequence[np.ndarray], tasks: Sequence[host_task.HostTask]) -> runtime.Outcome:
         """See `Runtime.train_alone`."""
@@ -94,6 +78,31 @@ class Native(runtime.Runtime):
 
     def _folder(self, split: str) -> str:
         return str((self._parts.directory.data / split).absolute())
+
+
+class Native(NativeClients):
+    """The training as a `tff.learning` process, run by TFF. To be used inside `native_runtime`."""
+
+    def __init__(self, parts: runtime.Parts) -> None:
+        """Builds the process."""
+        super().__init__(parts)
+        job = parts.job
+        state = parts.algorithm.initial_state([np.zeros(spec.shape, np.float32) for spec in parts.model.trainable])
+        self._element = silo_element.TaskElement(
+            self._files[job.train_split], host_task.batch_width(job), state, silo_training.privacy_specs(job)
+        )
+        self._process = learning_process.build_learning_process(parts.algorithm, job, parts.aggregator, self._element)
+
+    def initial_state(self, weights: Any) -> Any:
+        """See `Runtime.initial_state`."""
+        return self._process.set_model_weights(self._process.initialize(), weights)
+
+    def next(self, state: Any, tasks: Sequence[host_task.HostTask]) -> tuple[Any, runtime.Outcome]:
+        """See `Runtime.next`."""
+        output = self._process.next(state, [[self._element.element(task, self._train_folder)] for task in tasks])
+        collected = output.metrics["client_work"]
+        numbers = [task.number for task in tasks]
+        return output.state, runtime.in_order(numbers, collected["report"], collected["state"])
 
 
 @contextlib.contextmanager

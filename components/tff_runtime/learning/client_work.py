@@ -15,8 +15,8 @@ def build_client_work(
 ) -> tff.learning.templates.ClientWorkProcess:
     """Returns the client work.
 
-    Its state is the algorithm's own at the server. Its measurements are `report`, the silos' `silo_training.Report`, and
-    `state`, what the silos keep, both with a leading axis of silos in no fixed order.
+    Its state is the algorithm's own at the server. Its measurements are `report`, the silos' `silo_training.Report`,
+    and `state`, what the silos keep, both with a leading axis of silos in no fixed order.
 
     Args:
         algorithm: The algorithm.

@@ -37,6 +37,8 @@ class TrimmedMean:
 class GeometricMedian:
     """The geometric median by the silos' weights (RFA: Pillutla et al., arXiv 1912.13445, algorithm 2).
 
+    It starts at the median of each coordinate, so that few steps do.
+
     Attributes:
         iterations: Steps of the smoothed Weiszfeld algorithm, at least 1; the paper takes 3.
         smoothing: The paper's nu, positive: the smallest distance that is divided by.
@@ -57,7 +59,8 @@ class MultiKrum:
 
     Attributes:
         byzantine: The paper's f: how many silos may send anything, at least 0; needs more than 2 f + 2 silos a round.
-        selected: The paper's m: how many updates are averaged, at least 1 (1 is Krum); None for all but `byzantine`.
+        selected: The paper's m: how many updates are averaged, at least 1 (1 is Krum) and at most all but `byzantine`,
+            which None stands for.
     """
 
     byzantine: int
@@ -94,7 +97,7 @@ class Clipping:
 
 @dataclasses.dataclass(frozen=True)
 class Zeroing:
-    """Leaves out an update whose largest coordinate is far beyond the others', as TFF's `zeroing_factory` does.
+    """Sets an update to zero whose largest coordinate is far beyond the others' (TFF's `zeroing_factory`); it counts.
 
     Attributes:
         inner: The aggregation of the rest.

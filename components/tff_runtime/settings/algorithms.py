@@ -46,7 +46,7 @@ class Scaffold:
 
 @dataclasses.dataclass(frozen=True)
 class MimeLite:
-    """MIME-lite (Karimireddy et al., arXiv 2008.03606, algorithm 1): local steps with the server's momentum, held fixed.
+    """MIME-lite (Karimireddy et al., arXiv 2008.03606, algorithm 1): local steps with the server's momentum.
 
     Attributes:
         momentum: The paper's beta for SGD with momentum, in [0, 1).

@@ -51,8 +51,8 @@ class SiloLevel:
         epsilon: The epsilon for the whole training, positive.
         delta: The delta that belongs to it, in (0, 1); below 1 / number of silos.
         clip_norm: Largest norm of a silo's update, positive; the first one, if it adapts.
-        adaptive_quantile: The quantile of the norms that the clipping norm follows (Andrew et al., arXiv 1905.03871), in
-            (0, 1); None for a fixed norm.
+        adaptive_quantile: The quantile of the norms that the clipping norm follows (Andrew et al., arXiv 1905.03871),
+            in (0, 1); None for a fixed norm.
     """
 
     epsilon: float

@@ -38,7 +38,7 @@ class ExponentialDecay:
 
 @dataclasses.dataclass(frozen=True)
 class CosineDecay:
-    """Half a cosine from the rate down to `final_factor` times it (Loshchilov and Hutter, arXiv 1608.03983, equation 5).
+    """Half a cosine from the rate down to `final_factor` times it (Loshchilov, Hutter: arXiv 1608.03983, equation 5).
 
     Attributes:
         rounds: The round from which the rate stays at its lowest, at least 2.

@@ -1,8 +1,8 @@
 """Agnostic federated learning (Mohri et al., arXiv 1902.00146, section 5): min over w of the worst mixture of the F_k.
 
-The server keeps the mixture lambda in the simplex. Each round it averages the silos' updates by lambda, and moves lambda
-along the silos' losses at w, back into the simplex. A silo that is not in the round's cohort keeps what the projection
-leaves it.
+The server keeps the mixture lambda in the simplex. Each round it averages the silos' updates by lambda, moves lambda
+along the silos' losses at w, and projects it back into the simplex. A silo that is not in the round's cohort keeps
+what the projection leaves it.
 """
 
 from __future__ import annotations

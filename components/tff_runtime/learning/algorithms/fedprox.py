@@ -1,8 +1,8 @@
 """FedProx (Li et al., arXiv 1812.06127, equation 2).
 
-Silo k minimises F_k(v) + mu / 2 |v - w|^2 from the weights w that it was sent, instead of F_k(v): each gradient g of F_k
-becomes g + mu (v - w). (`tff.learning.algorithms.build_weighted_fed_prox` of TFF 0.87 adds mu (w - v), which drives the
-silos apart.)
+Silo k minimises F_k(v) + mu / 2 |v - w|^2 from the weights w that it was sent, instead of F_k(v): each gradient g of
+F_k becomes g + mu (v - w). (`tff.learning.algorithms.build_weighted_fed_prox` of TFF 0.87 adds mu (w - v), which
+drives the silos apart.)
 """
 
 from __future__ import annotations
