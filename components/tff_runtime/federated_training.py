@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import tensorflow_federated as tff
+
 from tff_runtime import functional_model, module_file, silo_data
 from tff_runtime import initial_weights as initial_weights_lib
 from tff_runtime import job as job_lib
 from tff_runtime.aggregation import aggregator
 from tff_runtime.contexts import in_process, native, runtime, user_process
 from tff_runtime.learning import algorithms, local_only, personalization, silo_evaluation, training
-from tff_runtime.settings import executions
+from tff_runtime.privacy import private_rounds, silo_level
+from tff_runtime.settings import executions, privacy
 
 
 def run_training(
@@ -32,6 +35,13 @@ def run_training(
     """
     model = functional_model.FunctionalModel(user.make_model, job)
     algorithm = personalization.build(algorithms.build(model, job), job)
+    if isinstance(job.privacy, privacy.RecordLevel) and not model.has_silo_axis:
+        raise job_lib.JobError(
+            "ModuleFile",
+            "RecordLevel needs a gradient of each row, and TensorFlow cannot vectorize an operation of the model; use "
+            "layers such as Dense, Embedding and LayerNormalization",
+        )
+    rounds = private_rounds.build(directory, job)
     parts = runtime.Parts(
         directory=directory,
         job=job,
@@ -40,14 +50,22 @@ def run_training(
         evaluation=silo_evaluation.SiloEvaluation(user.make_model, model),
         algorithm=algorithm,
         local_only=local_only.LocalOnly(model, algorithm.silos),
-        aggregator=aggregator.build(job.aggregation),
+        aggregator=_aggregator(job, rounds),
     )
     initial = initial_weights_lib.initial_weights(directory, job, user.make_model)
     with _runtime(parts, user) as run:
-        trained = training.Training(parts, run, initial, directory.unfinished_result / "run").train()
+        trained = training.Training(parts, run, initial, rounds, directory.unfinished_result / "run").train()
         if run.compilations is not None:
             directory.report("compiled", compilations=run.compilations)
     return trained
+
+
+def _aggregator(
+    job: job_lib.TrainingJob, rounds: private_rounds.PrivateRounds
+) -> tff.aggregators.WeightedAggregationFactory:
+    if isinstance(rounds, private_rounds.SiloLevel):
+        return silo_level.SiloLevelFactory(job.privacy, private_rounds.cohort_size(job), rounds.noise_multiplier)
+    return aggregator.build(job.aggregation)
 
 
 @contextlib.contextmanager

@@ -1,17 +1,20 @@
 """The user's Keras model as a function of its weights, for one silo or for many at once.
 
 Many silos train in one compiled call when every silo has its own copy of the weights along a silo axis. A Keras model
-owns its weights, so it is built once more in a graph in which every variable that it asks for is fed from outside, the
-way `tff.learning.models.functional_model_from_keras` does it; that function has no silo axis.
+owns its weights: its graph is frozen, and the constants that its weights become are fed from outside.
+(`tff.learning.models.functional_model_from_keras` builds the model in a graph of TensorFlow 1, where layers that the
+user makes of operations fail, and has no silo axis.)
 """
 
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants
 
 from tff_runtime import job as job_lib
 from tff_runtime import model as model_lib
@@ -35,6 +38,9 @@ class FunctionalModel:
         trainable: Type of each trainable weight.
         non_trainable: Type of each other weight; training leaves these as they are.
         layers: Name of the layer of each trainable weight.
+        is_regularized: Whether there are regularization losses.
+        has_silo_axis: Whether TensorFlow can vectorize the model over silos. It cannot do so with all operations, those
+            of recurrent layers among them; then silos are trained one at a time.
     """
 
     def __init__(self, make_model: MakeModel, job: job_lib.TrainingJob) -> None:
@@ -44,23 +50,49 @@ class FunctionalModel:
             make_model: Makes the user's model.
             job: The job, for the types of the features.
         """
-        with tf.Graph().as_default():
-            model, order = _creation_order(make_model)
+        with tf.init_scope():
+            model = make_model()
             keras_model = model.keras_model
+            variables = [*keras_model.trainable_variables, *keras_model.non_trainable_variables]
             self.trainable = [tf.TensorSpec(v.shape, v.dtype) for v in keras_model.trainable_variables]
             self.non_trainable = [tf.TensorSpec(v.shape, v.dtype) for v in keras_model.non_trainable_variables]
             layer_of = {id(weight): layer.name for layer in keras_model.layers for weight in layer.trainable_weights}
-            self._is_regularized = bool(keras_model.losses)
             self.layers = [layer_of[id(weight)] for weight in keras_model.trainable_variables]
-        self.specs = feature_specs(keras_model.input_names, job)
-        self._loss = model.loss
-        self._forward, self._regularization = _graph_functions(make_model, self.specs, order, training=True)
-        self._predict, _ = _graph_functions(make_model, self.specs, order, training=False)
+            self.specs = feature_specs(keras_model.input_names, job)
+            self.is_regularized = bool(keras_model.losses)
+            self._loss = model.loss
+
+            def call(training: bool, *features: tf.Tensor) -> tf.Tensor:
+                return keras_model(dict(zip(self.specs, features, strict=True)), training=training)
+
+            specs = list(self.specs.values())
+            self._forward = _of_weights(functools.partial(call, True), specs, variables)
+            self._predict = _of_weights(functools.partial(call, False), specs, variables)
+            self.has_silo_axis = self._can_be_vectorized()
+            self._regularization = _of_weights(lambda: tf.add_n([tf.zeros(()), *keras_model.losses]), [], variables)
+
+    def _can_be_vectorized(self) -> bool:
+        def batch_of_one(spec: tf.TensorSpec) -> tf.TensorSpec:
+            return tf.TensorSpec([1, *(1 if size is None else size for size in spec.shape)], spec.dtype)
+
+        def forward(trainable: Sequence[tf.Tensor], non_trainable: Sequence[tf.Tensor], values: Sequence[Any]) -> Any:
+            return tf.vectorized_map(
+                lambda arguments: self._forward(*arguments[0], *non_trainable, *arguments[1]),
+                (list(trainable), list(values)),
+                fallback_to_while_loop=False,
+            )
+
+        weights, values = ([batch_of_one(spec) for spec in specs] for specs in (self.trainable, self.specs.values()))
+        try:
+            tf.function(forward).get_concrete_function(weights, self.non_trainable, values)
+        except (ValueError, TypeError, NotImplementedError):
+            return False
+        return True
 
     def predict(
         self, trainable: Sequence[tf.Tensor], non_trainable: Sequence[tf.Tensor], features: Features
     ) -> tf.Tensor:
-        """Returns the predictions of one model for a batch, shape `(batch, ...)`."""
+        """Returns the predictions of one model for a batch, shape `(batch, ...)`. For use inside a `tf.function`."""
         return self._predict(*trainable, *non_trainable, *(features[name] for name in self.specs))
 
     def prediction_losses(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -88,9 +120,16 @@ class FunctionalModel:
         """
         silos, batch = labels.shape[:2]
         values = [features[name] for name in self.specs]
-        predictions = tf.vectorized_map(
-            lambda arguments: self._forward(*arguments[0], *non_trainable, *arguments[1]), (list(trainable), values)
-        )
+        if silos == 1 and not self.has_silo_axis:
+            alone = [tf.squeeze(tensor, 0) for tensor in [*trainable, *values]]
+            weights, values = alone[: len(trainable)], alone[len(trainable) :]
+            predictions = self._forward(*weights, *non_trainable, *values)[tf.newaxis]
+        else:
+            predictions = tf.vectorized_map(
+                lambda arguments: self._forward(*arguments[0], *non_trainable, *arguments[1]),
+                (list(trainable), values),
+                fallback_to_while_loop=False,
+            )
         # The loss is taken of all silos' rows as one batch, as a user's loss expects it.
         rows = [tf.reshape(tensor, [silos * batch, *tensor.shape[2:]]) for tensor in (predictions, labels)]
         return tf.reshape(self.prediction_losses(*rows), [silos, batch])
@@ -98,52 +137,34 @@ class FunctionalModel:
     def regularization_losses(self, trainable: Sequence[tf.Tensor], non_trainable: Sequence[tf.Tensor]) -> tf.Tensor:
         """Returns the sum of the regularization losses of each silo's weights, shape `(silos,)`."""
         silos = trainable[0].shape[0]
-        if not self._is_regularized:
+        if not self.is_regularized:
             return tf.zeros(silos)
-        losses = tf.vectorized_map(lambda weights: self._regularization(*weights, *non_trainable), list(trainable))
-        return tf.ensure_shape(losses, (silos,))
+        # Not vectorized_map, which makes a loop of L2Loss that XLA does not compile.
+        of_silos = zip(*(tf.unstack(weight) for weight in trainable), strict=True)
+        return tf.stack([self._regularization(*weights, *non_trainable) for weights in of_silos])
 
 
-def _graph_functions(
-    make_model: MakeModel, specs: Mapping[str, tf.TensorSpec], order: Sequence[int], training: bool
-) -> tuple[Callable[..., tf.Tensor], Callable[..., tf.Tensor]]:
-    """Returns the model as a function of (trainable, other weights, features), and its regularization of the weights.
+def _of_weights(
+    function: Callable[..., tf.Tensor], specs: Sequence[tf.TensorSpec], variables: Sequence[tf.Variable]
+) -> Callable[..., tf.Tensor]:
+    """Returns a function that reads variables as a function of (values of the variables, its arguments).
 
-    They are two functions, because XLA takes everything for a constant where a function under vectorized_map has an
-    output that does not depend on the rows.
+    Its operations become those of the caller's graph: called as a function of its own under vectorized_map, its
+    gradient would be compiled anew for every batch.
     """
-    with tf.Graph().as_default() as graph:
-        created: list[tf.Tensor] = []
+    concrete = tf.function(lambda *arguments: tf.identity(function(*arguments))).get_concrete_function(*specs)
+    frozen = convert_to_constants.convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+    graph_definition, fetch = frozen.graph.as_graph_def(), frozen.outputs[0].name
+    arguments = [tensor.name for tensor in concrete.inputs[: len(specs)]]
+    # A variable becomes a constant of the name under which its handle was captured.
+    constants = {id(handle): placeholder.name for handle, placeholder in concrete.graph.captures}
+    names = [constants.get(id(variable.handle)) for variable in variables]
 
-        def placeholder_for_variable(_: Any, **arguments: Any) -> tf.Tensor:
-            created.append(tf.compat.v1.placeholder(arguments["dtype"], tf.TensorShape(arguments["shape"])))
-            return created[-1]
+    def of_weights(*tensors: tf.Tensor) -> tf.Tensor:
+        # Identities are operations of this graph, also where the tensors are of a graph around it.
+        feeds = zip([*names, *arguments], map(tf.identity, tensors), strict=True)
+        input_map = {name: tensor for name, tensor in feeds if name is not None}
+        (result,) = tf.graph_util.import_graph_def(graph_definition, input_map, [fetch], name="model")
+        return result
 
-        with tf.variable_creator_scope(placeholder_for_variable):
-            keras_model = make_model().keras_model
-        inputs = {name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in specs.items()}
-        output = tf.identity(keras_model(inputs, training=training))
-        regularization = tf.add_n([tf.zeros(()), *keras_model.losses])
-    weights = [created[position].name for position in order]
-    features = [tensor.name for tensor in inputs.values()]
-    graph_definition = graph.as_graph_def()
-    imported = tf.compat.v1.wrap_function(
-        lambda: tf.compat.v1.import_graph_def(graph_definition, name=""), signature=[]
-    )
-    tensor = imported.graph.get_tensor_by_name
-    forward = imported.prune([tensor(name) for name in [*weights, *features]], tensor(output.name))
-    return forward, imported.prune([tensor(name) for name in weights], tensor(regularization.name))
-
-
-def _creation_order(make_model: MakeModel) -> tuple[model_lib.FederatedModel, list[int]]:
-    """Returns a model and, for each of its trainable and then its other variables, as which one it was created."""
-    created: list[tf.Variable] = []
-
-    def record(next_creator: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
-        created.append(next_creator(**arguments))
-        return created[-1]
-
-    with tf.variable_creator_scope(record):
-        model = make_model()
-    variables = [*model.keras_model.trainable_variables, *model.keras_model.non_trainable_variables]
-    return model, [next(i for i, made in enumerate(created) if made is variable) for variable in variables]
+    return of_weights

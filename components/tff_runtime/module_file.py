@@ -78,11 +78,9 @@ def load(path: pathlib.Path, job: job_lib.TrainingJob) -> UserModule:
         _check_model(model, job)
         return model
 
-    process_function = getattr(module, PROCESS_FUNCTION, None)
-
     def make_process() -> Any:
         try:
-            process = process_function(arguments, _variable_model_function(make_model, job))
+            process = getattr(module, PROCESS_FUNCTION)(arguments, _variable_model_function(make_model, job))
         except Exception as error:
             raise job_lib.JobError("ModuleFile", f"{PROCESS_FUNCTION} raised\n{traceback.format_exc()}") from error
         if not isinstance(process, tff.learning.templates.LearningProcess):
@@ -93,7 +91,7 @@ def load(path: pathlib.Path, job: job_lib.TrainingJob) -> UserModule:
             )
         return process
 
-    return UserModule(make_model, make_process if process_function else None)
+    return UserModule(make_model, make_process if hasattr(module, PROCESS_FUNCTION) else None)
 
 
 def _variable_model_function(

@@ -39,6 +39,7 @@ class InProcess(runtime.Runtime):
         self._server = map_reduce.MapReduce(server.next)
         self._federated = _SiloFunction(parts.algorithm, parts)
         self._alone = _SiloFunction(parts.local_only, parts)
+        self._weights = sum(int(np.prod(spec.shape)) for spec in parts.model.trainable)
         self._measure = tf.function(parts.evaluation.measure, input_signature=_evaluation_signature(parts))
 
     def initial_state(self, weights: Any) -> Any:
@@ -108,8 +109,9 @@ class InProcess(runtime.Runtime):
             steps=[len(task.order) for task in tasks],
             rows=[task.silo.count for task in tasks],
             row_bytes=self._parts.data.row_bytes(self._parts.job.train_split),
-            model_weights=sum(int(np.prod(spec.shape)) for spec in self._parts.model.trainable),
+            weights=self._weights * (tasks[0].order.shape[1] if tasks[0].privacy else 1),
             threads=self._threads,
+            largest=silo_groups.GROUP_SIZES[-1] if self._parts.model.has_silo_axis else 1,
         )
         return _parallel(lambda group: (group, function(message, tasks, group)), groups, self._threads)
 
@@ -120,9 +122,8 @@ class _SiloFunction:
     def __init__(self, algorithm: local_algorithm.LocalAlgorithm, parts: runtime.Parts) -> None:
         self._algorithm = algorithm
         self._parts = parts
-        self._width = host_task.batch_width(parts.job)
-        self._functions: dict[int, Any] = {}
-        self._shapes: set[tuple[int, int]] = set()
+        self._functions: dict[tuple[int, int], Any] = {}
+        self._shapes: set[tuple[int, int, int]] = set()
         self._lock = threading.Lock()
 
     @property
@@ -137,22 +138,33 @@ class _SiloFunction:
     ) -> silo_training.SiloResults:
         """Returns the results of the group's silos, in the order of its positions."""
         task = self._packed([tasks[position] for position in group.positions], group.size)
-        results = self._function(group.size, task)(message, task)
+        try:
+            results = self._function(task)(message, task)
+        except tf.errors.InvalidArgumentError as error:
+            if "tf2xla" not in error.message:
+                raise
+            raise job_lib.JobError(
+                "ModuleFile",
+                "XLA cannot compile an operation of the model or its loss; recurrent layers need unroll=True. "
+                f"TensorFlow says: {error.message}",
+            ) from error
         return tf.nest.map_structure(lambda values: values[: len(group.positions)], results)
 
-    def _function(self, size: int, task: local_algorithm.SiloTask) -> Callable[..., silo_training.SiloResults]:
+    def _function(self, task: local_algorithm.SiloTask) -> Callable[..., silo_training.SiloResults]:
         short, long = batch_loop.CHUNK_LENGTHS
+        size, steps, width = task.rows.order.shape
         with self._lock:
-            self._shapes.add((size, short if task.rows.order.shape[1] <= short else long))
-            if size not in self._functions:
+            self._shapes.add((size, width, short if steps <= short else long))
+            if (size, width) not in self._functions:
                 signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, task)
                 signature = signature._replace(rows=_any_number_of_rows(signature.rows))
-                self._functions[size] = tf.function(
+                function = tf.function(
                     lambda message, task: silo_training.train(self._algorithm, message, task),
                     input_signature=[self._message_signature(), signature],
                 )
-                self._functions[size].get_concrete_function()
-            return self._functions[size]
+                function.get_concrete_function()
+                self._functions[size, width] = function
+            return self._functions[size, width]
 
     def _message_signature(self) -> local_algorithm.Message:
         shared = [tf.TensorSpec(value.shape, value.dtype) for value in self._algorithm.initial_shared()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -86,20 +87,24 @@ class Native(NativeClients):
     def __init__(self, parts: runtime.Parts) -> None:
         """Builds the process."""
         super().__init__(parts)
-        job = parts.job
+        self._of_width = functools.cache(self._build)
+
+    def _build(self, width: int) -> tuple[silo_element.TaskElement, tff.learning.templates.LearningProcess]:
+        """Returns element and process for batches with room for so many rows; Poisson batches may need more room."""
+        parts, job = self._parts, self._parts.job
         state = parts.algorithm.initial_state([np.zeros(spec.shape, np.float32) for spec in parts.model.trainable])
-        self._element = silo_element.TaskElement(
-            self._files[job.train_split], host_task.batch_width(job), state, silo_training.privacy_specs(job)
-        )
-        self._process = learning_process.build_learning_process(parts.algorithm, job, parts.aggregator, self._element)
+        element = silo_element.TaskElement(self._files[job.train_split], width, state, silo_training.privacy_specs(job))
+        return element, learning_process.build_learning_process(parts.algorithm, job, parts.aggregator, element)
 
     def initial_state(self, weights: Any) -> Any:
         """See `Runtime.initial_state`."""
-        return self._process.set_model_weights(self._process.initialize(), weights)
+        _, process = self._of_width(host_task.batch_width(self._parts.job))
+        return process.set_model_weights(process.initialize(), weights)
 
     def next(self, state: Any, tasks: Sequence[host_task.HostTask]) -> tuple[Any, runtime.Outcome]:
         """See `Runtime.next`."""
-        output = self._process.next(state, [[self._element.element(task, self._train_folder)] for task in tasks])
+        element, process = self._of_width(tasks[0].order.shape[1])
+        output = process.next(state, [[element.element(task, self._train_folder)] for task in tasks])
         collected = output.metrics["client_work"]
         numbers = [task.number for task in tasks]
         return output.state, runtime.in_order(numbers, collected["report"], collected["state"])

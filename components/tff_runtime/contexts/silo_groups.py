@@ -33,7 +33,12 @@ class SiloGroup:
 
 
 def form_groups(
-    steps: Sequence[int], rows: Sequence[int], row_bytes: int, model_weights: int, threads: int
+    steps: Sequence[int],
+    rows: Sequence[int],
+    row_bytes: int,
+    weights: int,
+    threads: int,
+    largest: int = GROUP_SIZES[-1],
 ) -> list[SiloGroup]:
     """Returns groups that together hold every silo once.
 
@@ -41,10 +46,11 @@ def form_groups(
         steps: Steps of each silo.
         rows: Rows of each silo.
         row_bytes: Bytes of a row.
-        model_weights: Number of trainable weights of the model.
+        weights: Number of weights that a silo holds in training: those of the model, or of one for each row of a batch.
         threads: Groups that run at the same time.
+        largest: Most silos in a group, if that is fewer than caches and memory allow.
     """
-    limit = _largest_size(model_weights, len(steps), threads)
+    limit = min(largest, _largest_size(weights, len(steps), threads))
     descending = sorted(range(len(steps)), key=lambda position: (-steps[position], position))
     groups: list[list[int]] = []
     for position in descending:
@@ -55,9 +61,9 @@ def form_groups(
     return [SiloGroup(tuple(group), _padded_size(len(group))) for group in groups]
 
 
-def _largest_size(model_weights: int, silos: int, threads: int) -> int:
+def _largest_size(weights: int, silos: int, threads: int) -> int:
     share = -(-silos // threads)
-    return max(1, min(GROUP_SIZES[-1], _LARGEST_GROUP_WEIGHTS // model_weights, share))
+    return max(1, min(GROUP_SIZES[-1], _LARGEST_GROUP_WEIGHTS // weights, share))
 
 
 def _fits(

@@ -115,10 +115,11 @@ class BatchLoop:
         length = mask.shape[1]
 
         def body(index: tf.Tensor, carry: Any) -> tuple[tf.Tensor, Any]:
+            # Not values[:, index], for which XLA touches the whole chunk in every step.
             batch = Batch(
-                features={name: values[:, index] for name, values in features.items()},
-                labels=labels[:, index],
-                mask=mask[:, index],
+                features={name: tf.gather(values, index, axis=1) for name, values in features.items()},
+                labels=tf.gather(labels, index, axis=1),
+                mask=tf.gather(mask, index, axis=1),
                 active=first + index < steps,
                 step=first + index,
             )

@@ -36,7 +36,7 @@ class LocalOnly(local_algorithm.LocalAlgorithm):
         task: local_algorithm.SiloTask,
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
-        passed = self._steps(task.state, message.non_trainable, task.rows, task.learning_rate)
+        passed = self._steps(task.state, message.non_trainable, task)
         return local_algorithm.Trained(
             update=[tf.zeros_like(weight) for weight in start],
             weight=tf.zeros_like(task.weight),

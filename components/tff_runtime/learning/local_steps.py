@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tff_runtime import functional_model
-from tff_runtime.learning import batch_loop
+from tff_runtime import functional_model, traced_gradients
+from tff_runtime.learning import batch_loop, local_algorithm
+from tff_runtime.privacy import private_gradients
 
 Weights = Sequence[tf.Tensor]
 # (gradients, weights, constants of the algorithm) -> gradients; each `(silos, *shape)`.
@@ -42,8 +43,7 @@ class LocalSteps:
         self,
         start: Weights,
         non_trainable: Weights,
-        rows: batch_loop.Rows,
-        learning_rate: tf.Tensor,
+        task: local_algorithm.SiloTask,
         constants: Any = (),
     ) -> Passed:
         """Returns the silos after their steps.
@@ -51,17 +51,22 @@ class LocalSteps:
         Args:
             start: Weights to start from, each `(silos, *shape)`.
             non_trainable: Weights that all silos share.
-            rows: The silos' rows and batches.
-            learning_rate: A scalar.
+            task: The silos' rows and batches, their learning rate, and what record-level privacy needs, if they have
+                it.
             constants: What the correction reads.
         """
-        zeros = tf.zeros(rows.steps.shape)
+        zeros = tf.zeros(task.rows.steps.shape)
         carry = Passed(list(start), zeros, zeros)
-        return self._loop(carry, rows, (list(non_trainable), learning_rate, constants))
+        return self._loop(carry, task.rows, (list(non_trainable), task.learning_rate, dict(task.privacy), constants))
 
     def _step(self, carry: Passed, batch: batch_loop.Batch, constants: Any) -> Passed:
-        non_trainable, learning_rate, corrected_by = constants
-        loss, gradients = _mean_loss_gradients(self._model, carry.weights, non_trainable, batch)
+        non_trainable, learning_rate, privacy, corrected_by = constants
+        if privacy:
+            # The loss of the training rows is not private, and is not told.
+            loss = tf.zeros_like(carry.loss)
+            gradients = _private_gradients(self._model, carry.weights, non_trainable, batch, privacy)
+        else:
+            loss, gradients = _mean_loss_gradients(self._model, carry.weights, non_trainable, batch)
         if self._correction:
             gradients = self._correction(gradients, carry.weights, corrected_by)
         weights = [
@@ -126,15 +131,48 @@ def _mean_loss_gradients(
     model: functional_model.FunctionalModel, weights: Weights, non_trainable: Weights, batch: batch_loop.Batch
 ) -> tuple[tf.Tensor, Weights]:
     """Returns the sum of each silo's losses, and the gradients of its mean loss with the regularization losses."""
-    weights = list(weights)
-    with tf.GradientTape() as tape:
-        tape.watch(weights)
-        losses = model.example_losses(weights, non_trainable, batch.features, batch.labels)
-        loss = _masked_sum(losses, batch.mask)
-        mean = loss / tf.maximum(tf.reduce_sum(batch.mask, axis=1), 1.0)
+
+    def loss_gradients(
+        weights: Weights,
+        non_trainable: Weights,
+        features: functional_model.Features,
+        labels: tf.Tensor,
+        mask: tf.Tensor,
+    ) -> tuple[tf.Tensor, Weights]:
+        losses = model.example_losses(weights, non_trainable, features, labels)
+        loss = _masked_sum(losses, mask)
+        mean = loss / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
         # The silos' weights are apart, so that the gradient of the sum is that of each.
         objective = tf.reduce_sum(mean + model.regularization_losses(weights, non_trainable))
-    return loss, tape.gradient(objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return loss, traced_gradients.gradients(objective, weights)
+
+    arguments = (list(weights), list(non_trainable), dict(batch.features), batch.labels, batch.mask)
+    return traced_gradients.traced_apart(loss_gradients, *arguments)
+
+
+def _private_gradients(
+    model: functional_model.FunctionalModel,
+    weights: Weights,
+    non_trainable: Weights,
+    batch: batch_loop.Batch,
+    privacy: Mapping[str, tf.Tensor],
+) -> Weights:
+    """Returns the private gradients of the mean loss, with those of the regularization losses, which read no rows."""
+    # The clipping norm is the same for all silos.
+    noise = private_gradients.SiloNoise(**{**privacy, "clip_norm": privacy["clip_norm"][0]})
+    gradients = private_gradients.private_gradients(
+        model.example_losses, weights, non_trainable, batch.features, batch.labels, batch.mask, noise, batch.step
+    )
+    if not model.is_regularized:
+        return gradients
+    regularization = traced_gradients.traced_apart(
+        lambda weights, non_trainable: traced_gradients.gradients(
+            tf.reduce_sum(model.regularization_losses(weights, non_trainable)), weights
+        ),
+        list(weights),
+        list(non_trainable),
+    )
+    return [private + public for private, public in zip(gradients, regularization, strict=True)]
 
 
 def _masked_sum(losses: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -5,8 +5,10 @@ rounds.jsonl         round, seconds, silos in the cohort, rows, mean loss in tra
 silo_updates.jsonl   round, silo, rows, weight, loss in training and norm of the update of each silo of the cohort
 silo_metrics.jsonl   round, split, model (`federated`, `local` or `personal`), silo, rows and the metrics of that model
                      on that silo's rows
+privacy.json         what was spent, see `privacy.ledger.PrivacyLedger.result`; only under privacy
 
-A number that is not finite, or that privacy forbids to tell, is null.
+A number that is not finite, or that privacy forbids to tell, is null; what is about single silos is left out where
+privacy forbids it.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ class Records:
         self._rounds = folder / "rounds.jsonl"
         self._silo_updates = folder / "silo_updates.jsonl"
         self._silo_metrics = folder / "silo_metrics.jsonl"
+        self._privacy = folder / "privacy.json"
         self._summaries = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def keep_rounds(self, last_round: int) -> None:
@@ -74,6 +77,11 @@ class Records:
                 values = [metrics[name] for metrics in measured if math.isfinite(metrics[name])]
                 tf.summary.histogram(f"{split}/{model}/{name}_over_silos", values)
         self._summaries.flush()
+
+    def write_privacy(self, spent: Mapping[str, Any] | None) -> None:
+        """Records what was spent of the privacy budgets; nothing without privacy."""
+        if spent is not None:
+            self._privacy.write_text(json.dumps(spent, indent=1), "utf-8")
 
 
 def finite(value: float) -> float | None:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tff_runtime import job as job_lib
 from tff_runtime.learning import batch_loop, local_algorithm
+from tff_runtime.privacy import private_gradients
 from tff_runtime.settings import privacy
 
 
@@ -20,6 +21,8 @@ class Report(NamedTuple):
         loss: Mean loss of the rows in training.
         update_norm: Euclidean norm of the update.
         finite: 1 if update, loss and state are finite, else 0: the silo is left out of the round.
+
+    Under record-level privacy `loss` is 0, and `rows` is 0: how many rows were drawn is nobody's business.
     """
 
     number: tf.Tensor
@@ -61,7 +64,7 @@ def train(
         state=[kept(new, old) for new, old in zip(trained.state, task.state, strict=True)],
         report=Report(
             number=tf.cast(task.number, tf.float32),
-            rows=trained.rows,
+            rows=tf.zeros_like(trained.rows) if task.privacy else trained.rows,
             loss=trained.loss,
             update_norm=tf.sqrt(local_algorithm.squared_norm(update)),
             finite=tf.cast(finite, tf.float32),
@@ -70,11 +73,10 @@ def train(
 
 
 def privacy_specs(job: job_lib.TrainingJob) -> dict[str, tf.TensorSpec]:
-    """Returns the types of what record-level privacy needs of each round and silo, without a silo axis."""
+    """Returns the types of one silo's `private_gradients.SiloNoise` by field; none without record-level privacy."""
     if not isinstance(job.privacy, privacy.RecordLevel):
         return {}
-    return {
-        "seed": tf.TensorSpec((2,), tf.int32),
-        "noise_multiplier": tf.TensorSpec((), tf.float32),
-        "expected_batch_size": tf.TensorSpec((), tf.float32),
-    }
+    scalar = tf.TensorSpec((), tf.float32)
+    keys = tf.TensorSpec((2,), tf.uint64)
+    noise = private_gradients.SiloNoise(scalar, noise_multiplier=scalar, expected_batch_size=scalar, keys=keys)
+    return noise._asdict()

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ import tensorflow_federated as tff
 from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
 from tff_runtime.contexts import runtime
-from tff_runtime.learning import best_round, cohort, fine_tuning, host_task
+from tff_runtime.learning import best_round, cohort, fine_tuning, host_task, silo_training
 from tff_runtime.learning import records as records_lib
+from tff_runtime.privacy import private_rounds
 from tff_runtime.settings import personalizations, stopping
 
 # The state after a round is kept until the next but one is there, so that a broken write loses nothing.
@@ -77,13 +78,21 @@ class ProgramState(NamedTuple):
 class Training:
     """One federated training of a job."""
 
-    def __init__(self, parts: runtime.Parts, run: runtime.Runtime, initial: Any, records: pathlib.Path) -> None:
+    def __init__(
+        self,
+        parts: runtime.Parts,
+        run: runtime.Runtime,
+        initial: Any,
+        privacy: private_rounds.PrivateRounds,
+        records: pathlib.Path,
+    ) -> None:
         """Takes what is trained, and where.
 
         Args:
             parts: The job and what it is made of.
             run: Where it runs.
             initial: `ModelWeights` to start from.
+            privacy: Who may take part in a round, and what may be told of it.
             records: Folder for the records, see `records`.
         """
         self._job = parts.job
@@ -91,6 +100,7 @@ class Training:
         self._algorithm = parts.algorithm
         self._run = run
         self._initial = initial
+        self._privacy = privacy
         self._silos = parts.job.silos[parts.job.train_split]
         self._records = records_lib.Records(records)
         self._checkpoints = tff.program.FileProgramStateManager(
@@ -112,10 +122,16 @@ class Training:
             if self._has_stopped(state):
                 self._directory.report("stopped", round=round_number - 1, best_round=int(state.best.round_number))
                 break
-            state = self._round(round_number, state)
+            rows = [silo.count for silo in self._silos]
+            numbers = cohort.draw(self._job.cohort, rows, self._job.seed, round_number)
+            if not (numbers := self._privacy.admitted(round_number, numbers)):
+                self._directory.report("budget spent", round=round_number - 1)
+                break
+            state = self._round(round_number, numbers, state)
             if round_number % self._job.checkpoint_interval == 0 or round_number == self._job.rounds:
                 asyncio.run(self._checkpoints.save(state, round_number))
                 self._directory.report("checkpoint", round=round_number)
+        self._records.write_privacy(self._privacy.spent())
         return self._trained(state)
 
     def _start(self) -> tuple[int, ProgramState]:
@@ -138,10 +154,9 @@ class Training:
     def _for_each_silo(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [np.repeat(value[np.newaxis], len(self._silos), axis=0) for value in values]
 
-    def _round(self, round_number: int, state: ProgramState) -> ProgramState:
+    def _round(self, round_number: int, numbers: Sequence[int], state: ProgramState) -> ProgramState:
         start = time.monotonic()
-        numbers = cohort.draw(self._job.cohort, [silo.count for silo in self._silos], self._job.seed, round_number)
-        tasks = self._tasks(round_number, numbers, state.silo_state)
+        tasks = self._privacy.with_noise(self._tasks(round_number, numbers, state.silo_state))
         process, outcome = self._run.next(state.process, tasks)
         rejected = self._rejected(round_number, tasks, outcome)
         seconds = time.monotonic() - start
@@ -157,7 +172,9 @@ class Training:
         self, round_number: int, numbers: Sequence[int], silo_state: Sequence[np.ndarray]
     ) -> list[host_task.HostTask]:
         rows = [self._silos[number].count for number in numbers]
-        weights = silo_weights.weights(rows, self._job.silo_weighting, self._job.maximum_silo_share)
+        # Silos whose privacy budget is spent may leave fewer than the share was chosen for.
+        share = max(self._job.maximum_silo_share, 1 / len(numbers))
+        weights = silo_weights.weights(rows, self._job.silo_weighting, share)
         return [
             host_task.describe(self._job, number, round_number, weight, [stack[number] for stack in silo_state])
             for number, weight in zip(numbers, weights, strict=True)
@@ -202,31 +219,43 @@ class Training:
     ) -> float | None:
         report = outcome.report
         finite = report.finite > 0
-        rows = report.rows[finite]
-        loss = records_lib.finite(float(np.average(report.loss[finite], weights=rows)))
+        loss = None
+        if not self._privacy.hides_training_metrics:
+            loss = records_lib.finite(float(np.average(report.loss[finite], weights=report.rows[finite])))
+        trained = [task.silo.count for task, is_finite in zip(tasks, finite, strict=True) if is_finite]
+        if self._privacy.hides_silos:
+            rejected, rejected_alone = [], []
         fields = {
             "seconds": seconds,
             "silos": len(tasks),
-            "num_examples": int(rows.sum()),
+            "num_examples": sum(trained) * self._job.local_epochs,
             "loss": loss,
             "rejected_silos": rejected,
             "rejected_local_models": rejected_alone,
         }
-        updates = (
-            {"silo": task.silo.silo, "rows": task.silo.count, "weight": float(task.weight)}
-            | {"loss": float(report.loss[position]), "update_norm": float(report.update_norm[position])}
-            for position, task in enumerate(tasks)
-        )
-        self._records.add_round(round_number, fields, updates)
+        self._records.add_round(round_number, fields, self._silo_updates(tasks, report))
         if rejected or rejected_alone:
             self._directory.report("rejected", round=round_number, silos=rejected, local_models=rejected_alone)
         return loss
 
+    def _silo_updates(
+        self, tasks: Sequence[host_task.HostTask], report: silo_training.Report
+    ) -> Iterator[Mapping[str, Any]]:
+        if self._privacy.hides_silos:
+            return
+        for position, task in enumerate(tasks):
+            loss = None if self._privacy.hides_training_metrics else float(report.loss[position])
+            yield {
+                "silo": task.silo.silo,
+                "rows": task.silo.count,
+                "weight": float(task.weight),
+                "loss": loss,
+                "update_norm": float(report.update_norm[position]),
+            }
+
     def _evaluate(self, round_number: int, state: ProgramState) -> ProgramState:
         weights = self._run.weights(state.process)
-        for split in [self._job.train_split, self._job.evaluation_split]:
-            if split is None:
-                continue
+        for split in self._measured_splits():
             silos: Sequence[job_lib.SiloRows] = self._job.silos[split]
             measured: Sequence[Mapping[str, float]] = list(self._run.evaluate(weights, split, silos))
             self._require_finite_losses(round_number, split, measured)
@@ -240,6 +269,10 @@ class Training:
             if split == self._job.evaluation_split:
                 state = self._compared(round_number, weights, silos, measured, state)
         return state
+
+    def _measured_splits(self) -> list[str]:
+        splits = [] if self._privacy.hides_training_metrics else [self._job.train_split]
+        return [*splits, self._job.evaluation_split] if self._job.evaluation_split else splits
 
     def _compared(
         self,
@@ -293,8 +326,7 @@ class Training:
         if isinstance(self._job.personalization, personalizations.FineTuning):
             self._directory.report("fine-tuning")
             own = fine_tuning.fine_tune(self._run, models.weights, self._job.personalization, self._job)
-            for split in (self._job.train_split, self._job.evaluation_split):
-                assert split is not None
+            for split in self._measured_splits():
                 self._evaluate_own(self._job.rounds, split, "personal", own, state)
         return TrainedModels(models.weights, own or state.local_weights, int(models.round_number))
 

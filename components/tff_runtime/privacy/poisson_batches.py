@@ -10,7 +10,6 @@ import dataclasses
 import math
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -44,18 +43,6 @@ class PoissonSampling:
         return min(self.rows, self.batch_size)
 
 
-class PoissonOrder(NamedTuple):
-    """The rows of some silos' batches.
-
-    Attributes:
-        order: Row numbers of each step's batch, -1 for padding; int32, shape `(silos, steps, capacity)`.
-        steps: How many steps each silo takes; int32, shape `(silos,)`.
-    """
-
-    order: np.ndarray
-    steps: np.ndarray
-
-
 def sampling(rows: int, batch_size: int, local_epochs: int) -> PoissonSampling:
     """Returns the sampling of a silo that meets each of its rows about `local_epochs` times a round."""
     return PoissonSampling(rows, batch_size, local_epochs * math.ceil(rows / batch_size))
@@ -66,12 +53,19 @@ def capacity(batch_size: int) -> int:
     return int(stats.poisson.isf(_EXCESS_PROBABILITY, batch_size))
 
 
-def draw(samplings: Sequence[PoissonSampling]) -> PoissonOrder:
-    """Draws the batches of one round, one sampling a silo; all must have the same batch size.
+def draw(samplings: Sequence[PoissonSampling]) -> list[np.ndarray]:
+    """Draws the batches of one round.
 
     The randomness is the operating system's, never the job's seed: who knows which rows were drawn is promised less. A
     round that is run again draws again. No drawn row is left out, which the accountant would not cover: where a batch
     does not fit, all get twice the room.
+
+    Args:
+        samplings: One for each silo, all with the same batch size.
+
+    Returns:
+        Row numbers of each step's batch, in ascending order, then -1 for padding; int32, of shape `(steps, room)` for
+        each silo. The room is `capacity` rows, or twice as many, or four times.
     """
     random = np.random.default_rng(secrets.randbits(128))
     places = [_included(sampled, random) for sampled in samplings]
@@ -79,12 +73,7 @@ def draw(samplings: Sequence[PoissonSampling]) -> PoissonOrder:
     largest = max(int(np.bincount(step, minlength=1).max()) for step, _ in places)
     while room < largest:
         room *= 2
-    steps = np.array([sampled.steps for sampled in samplings], np.int32)
-    order = np.full((len(samplings), steps.max(), room), -1, np.int32)
-    for silo, (step, row) in enumerate(places):
-        starts = np.searchsorted(step, np.arange(steps[silo]))
-        order[silo, step, np.arange(len(step)) - starts[step]] = row
-    return PoissonOrder(order, steps)
+    return [_order(sampled.steps, room, *place) for sampled, place in zip(samplings, places, strict=True)]
 
 
 def _included(sampled: PoissonSampling, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -99,3 +88,10 @@ def _included(sampled: PoissonSampling, random: np.random.Generator) -> tuple[np
         positions = np.concatenate([positions, further])
     step, row = np.divmod(positions[positions < trials], sampled.rows)
     return step, row
+
+
+def _order(steps: int, room: int, step: np.ndarray, row: np.ndarray) -> np.ndarray:
+    order = np.full((steps, room), -1, np.int32)
+    first_of_step = np.searchsorted(step, np.arange(steps))
+    order[step, np.arange(len(step)) - first_of_step[step]] = row
+    return order

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+from tff_runtime import traced_gradients
 
 # `FunctionalModel.example_losses`: (trainable weights, other weights, features, labels) -> losses `(silos, batch)`.
 ExampleLosses = Callable[[list[tf.Tensor], list[tf.Tensor], Mapping[str, tf.Tensor], tf.Tensor], tf.Tensor]
@@ -128,13 +130,9 @@ def _clipped(
     # Every row becomes a silo of its own with a batch of one: one gradient of the summed losses is then that of each.
     own_weights = [tf.ensure_shape(tf.repeat(weight, batch, axis=0), (rows, *weight.shape[1:])) for weight in weights]
     own_features = {name: alone(values) for name, values in features.items()}
-    gradients = _traced_apart(
+    gradients = traced_gradients.traced_apart(
         functools.partial(_gradients, example_losses), own_weights, list(non_trainable), own_features, alone(labels)
     )
-    # TensorFlow 2.14's vectorized_map forgets the sizes, which XLA needs.
-    gradients = [
-        tf.ensure_shape(gradient, weight.shape) for gradient, weight in zip(gradients, own_weights, strict=True)
-    ]
     squares = [tf.reduce_sum(tf.square(tf.reshape(gradient, (rows, -1))), axis=1) for gradient in gradients]
     norms = tf.sqrt(tf.add_n(squares))
     takes_part = tf.math.is_finite(norms) & (tf.reshape(mask, [rows]) > 0)
@@ -149,22 +147,7 @@ def _gradients(
     labels: tf.Tensor,
 ) -> list[tf.Tensor]:
     loss = tf.reduce_sum(example_losses(list(weights), list(non_trainable), features, labels))
-    # Not a GradientTape: it does not see all operations that vectorized_map makes.
-    gradients = tf.gradients(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-
-def _traced_apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function that takes a gradient through vectorized_map, so that XLA compiles it once for all values.
-
-    Inside a function that XLA compiles, vectorized_map makes a function of its own, whose gradient takes shapes and
-    axes in it as arguments. XLA needs those as constants, and makes constants of the batch and the weights with them:
-    it compiles anew for each batch. Traced in a graph of its own, loss and gradient are one function.
-    """
-    specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), arguments)
-    with tf.init_scope(), tf.Graph().as_default():
-        traced = tf.function(function).get_concrete_function(*specs)
-    return traced(*arguments)
+    return traced_gradients.gradients(loss, weights)
 
 
 def _standard_noise(like: Sequence[tf.Tensor], keys: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:

@@ -63,8 +63,8 @@ class SiloStatistics:
         values: Of the finite values.
         logarithms: Of log |value| of the finite values other than 0.
         not_binary: Finite values other than 0 and 1, of shape (silos, columns).
-        repeated: Finite values that equal the one in the middle of the silo, of shape (silos, columns): all, in a constant
-            column. Of two values taken at random, about `repeated / rows` are equal.
+        repeated: Finite values that equal the one in the middle of the silo, of shape (silos, columns): all, where
+            a column is constant. Of two values taken at random, about `repeated / rows` are equal.
         classes: Of a single column that is said to hold classes: how often each silo has each value from `FIRST_CLASS`
             to `LAST_CLASS`, and last how often anything else; of shape (silos, classes + 1). None otherwise.
     """

@@ -43,7 +43,7 @@ class AgnosticFederated(local_algorithm.LocalAlgorithm):
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
         loss = self._loss(start, message.non_trainable, task.one_epoch)
-        passed = self._steps(start, message.non_trainable, task.rows, task.learning_rate)
+        passed = self._steps(start, message.non_trainable, task)
         return local_algorithm.Trained(
             update=local_algorithm.differences(start, passed.weights),
             weight=tf.gather(message.shared[0], task.number),

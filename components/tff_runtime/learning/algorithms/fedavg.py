@@ -25,7 +25,7 @@ class FedAvg(local_algorithm.LocalAlgorithm):
         task: local_algorithm.SiloTask,
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
-        passed = self._steps(start, message.non_trainable, task.rows, task.learning_rate)
+        passed = self._steps(start, message.non_trainable, task)
         return local_algorithm.Trained(
             update=local_algorithm.differences(start, passed.weights),
             weight=task.weight,

@@ -27,7 +27,7 @@ class FedProx(local_algorithm.LocalAlgorithm):
         task: local_algorithm.SiloTask,
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
-        passed = self._steps(start, message.non_trainable, task.rows, task.learning_rate, list(start))
+        passed = self._steps(start, message.non_trainable, task, list(start))
         return local_algorithm.Trained(
             update=local_algorithm.differences(start, passed.weights),
             weight=task.weight,

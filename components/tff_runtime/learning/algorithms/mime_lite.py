@@ -48,7 +48,7 @@ class MimeLite(local_algorithm.LocalAlgorithm):
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
         _, gradients, _ = self._full_pass(start, message.non_trainable, task.one_epoch)
-        passed = self._steps(start, message.non_trainable, task.rows, task.learning_rate, list(message.shared))
+        passed = self._steps(start, message.non_trainable, task, list(message.shared))
         weighted = [gradient * batch_loop.of_silos(task.weight, gradient) for gradient in gradients]
         return local_algorithm.Trained(
             update=local_algorithm.differences(start, passed.weights),

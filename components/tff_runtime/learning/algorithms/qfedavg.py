@@ -35,7 +35,7 @@ class QFedAvg(local_algorithm.LocalAlgorithm):
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
         loss = tf.maximum(self._loss(start, message.non_trainable, task.one_epoch), _SMALLEST_LOSS)
-        passed = self._steps(start, message.non_trainable, task.rows, task.learning_rate)
+        passed = self._steps(start, message.non_trainable, task)
         lipschitz = 1 / task.learning_rate
         changes = [lipschitz * change for change in local_algorithm.differences(start, passed.weights)]
         factor = tf.pow(loss, self._q)

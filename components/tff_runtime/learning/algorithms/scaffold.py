@@ -45,7 +45,7 @@ class Scaffold(local_algorithm.LocalAlgorithm):
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
         controls = (list(message.shared), list(task.state))
-        passed = self._steps(start, message.non_trainable, task.rows, task.learning_rate, controls)
+        passed = self._steps(start, message.non_trainable, task, controls)
         update = local_algorithm.differences(start, passed.weights)
         path = tf.cast(task.rows.steps, tf.float32) * task.learning_rate
         changes = [

@@ -52,7 +52,7 @@ class TiltedFederated(local_algorithm.LocalAlgorithm):
         loss = self._loss(start, message.non_trainable, task.one_epoch)
         exponent = self._tilt * (loss - message.shared[0])
         weight = task.weight * tf.exp(tf.minimum(exponent, _LARGEST_EXPONENT))
-        passed = self._steps(start, message.non_trainable, task.rows, task.learning_rate)
+        passed = self._steps(start, message.non_trainable, task)
         return local_algorithm.Trained(
             update=local_algorithm.differences(start, passed.weights),
             weight=weight,

@@ -56,5 +56,5 @@ class Ditto(local_algorithm.LocalAlgorithm):
         """See `LocalAlgorithm.train`."""
         own, inner_state = task.state[: len(start)], task.state[len(start) :]
         trained = self._inner.train(message, start, task._replace(state=inner_state))
-        passed = self._steps(own, message.non_trainable, task.rows, task.learning_rate, list(start))
+        passed = self._steps(own, message.non_trainable, task, list(start))
         return trained._replace(state=[*passed.weights, *trained.state])

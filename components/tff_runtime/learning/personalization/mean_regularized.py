@@ -41,7 +41,7 @@ class MeanRegularized(local_algorithm.LocalAlgorithm):
         task: local_algorithm.SiloTask,
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`. The mean of `start - w_k` is what leads from the old mean to the new one."""
-        passed = self._steps(task.state, message.non_trainable, task.rows, task.learning_rate, list(start))
+        passed = self._steps(task.state, message.non_trainable, task, list(start))
         return local_algorithm.Trained(
             update=local_algorithm.differences(start, passed.weights),
             weight=task.weight,
