@@ -11,8 +11,8 @@ import shutil
 import signal
 import sys
 import threading
-import traceback
 
+from tff_runtime import error_text
 from tff_runtime import job as job_lib
 
 
@@ -33,9 +33,8 @@ def main() -> int:
     try:
         run(directory)
     except Exception as error:
-        traceback.print_exc()
-        known = error if isinstance(error, job_lib.JobError) else job_lib.JobError(type(error).__name__, str(error))
-        directory.error.write_text(known.to_json(), "utf-8")
+        print(error_text.traceback_of(error), file=sys.stderr)
+        directory.error.write_text(error_text.to_job_error(error).to_json(), "utf-8")
         return 1
     return 0
 

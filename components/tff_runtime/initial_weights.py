@@ -22,17 +22,20 @@ def initial_weights(
     """
     tf.keras.utils.set_random_seed(job.seed)
     keras_model = make_model().keras_model
-    trainable = [variable.numpy() for variable in keras_model.trainable_variables]
-    non_trainable = [variable.numpy() for variable in keras_model.non_trainable_variables]
     if directory.initial_weights.exists():
-        own_shapes = [weight.shape for weight in [*trainable, *non_trainable]]
         with np.load(directory.initial_weights) as file:
             weights = [file[f"arr_{number}"] for number in range(len(file.files))]
-        if [weight.shape for weight in weights] != own_shapes:
+        shapes = [weight.shape for weight in weights]
+        own_shapes = [tuple(variable.shape) for variable in keras_model.variables]
+        if shapes != own_shapes:
             raise job_lib.JobError(
                 "WarmStart",
-                f"base_model has weights of shapes {[weight.shape for weight in weights]}, and the model of the module "
-                f"file {own_shapes}; start from a model of the same layers",
+                f"base_model has weights of shapes {shapes}, and the model of the module file {own_shapes}; start from "
+                "a model of the same layers",
             )
-        trainable, non_trainable = weights[: len(trainable)], weights[len(trainable) :]
-    return tff.learning.models.ModelWeights(trainable, non_trainable)
+        for variable, weight in zip(keras_model.variables, weights, strict=True):
+            variable.assign(weight)
+    return tff.learning.models.ModelWeights(
+        trainable=[variable.numpy() for variable in keras_model.trainable_variables],
+        non_trainable=[variable.numpy() for variable in keras_model.non_trainable_variables],
+    )

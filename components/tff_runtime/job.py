@@ -6,7 +6,7 @@ A job directory holds
     module.py             the user's module file
     data/<split>/<n>.npy  one array per feature, the rows of all silos one after the other
     progress.jsonl        one event a line, appended by the TFF side
-    initial_weights.npz   trainable, then other weights to start from, `arr_<n>`; the model's own where it is missing
+    initial_weights.npz   weights to start from, `arr_<n>` for variable n of the Keras model, if not its own
     checkpoints/          program state after each round
     result/               written under another name and renamed when it is whole
     error.json            why there is no result

@@ -1,7 +1,6 @@
 """Writes the trained models of a job.
 
 model/                    SavedModel of the federated model, see `prediction.save_model`
-weights.npz               its weights, trainable and then others, `arr_<n>`
 silo_models/model/        SavedModel that routes each row to its silo's model, see `prediction.save_silo_models`
 silo_models/weights.npz   their trainable weights, `arr_<n>`, each of shape (silos, *shape)
 silo_models/silos.json    the silos in the order of that first axis
@@ -33,7 +32,6 @@ def write_models(
     tff.learning.models.ModelWeights(*trained.weights).assign_weights_to(keras_model)
     shutil.rmtree(folder / "model", ignore_errors=True)
     prediction.save_model(folder / "model", keras_model, job)
-    np.savez(folder / "weights.npz", *trained.weights.trainable, *trained.weights.non_trainable)
     if trained.own_weights:
         shutil.rmtree(folder / "silo_models", ignore_errors=True)
         (folder / "silo_models").mkdir()

@@ -98,6 +98,8 @@ def _installed_tff_version(python: str) -> str | None:
 def _environment(python_path: pathlib.Path | None) -> dict[str, str]:
     """Returns this process's environment without what would lead the other interpreter to this one's packages."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    # TensorFlow's messages of errors hold values of tensors, and so of rows.
+    environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if python_path is not None:
         environment["PYTHONPATH"] = str(python_path)
     return environment

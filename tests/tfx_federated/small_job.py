@@ -17,7 +17,7 @@ def model_fn(arguments):
 """
 
 
-def write(folder: pathlib.Path, rounds: int, module: str = MODULE) -> job_lib.JobDirectory:
+def write(folder: pathlib.Path, rounds: int, module: str = MODULE, **choices) -> job_lib.JobDirectory:
     directory = job_lib.JobDirectory(folder / "job")
     (directory.data / "train").mkdir(parents=True)
     np.save(directory.data / "train" / "x.npy", np.eye(2, dtype=np.float32))
@@ -43,6 +43,7 @@ def write(folder: pathlib.Path, rounds: int, module: str = MODULE) -> job_lib.Jo
         local_models=False,
         seed=0,
         custom_config={},
+        **choices,
     )
     directory.job.write_text(job.to_json())
     directory.module.write_text(module)

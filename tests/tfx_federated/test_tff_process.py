@@ -12,6 +12,7 @@ from tfx.dsl.io import fileio
 from tests.processes import worker_processes
 from tests.tfx_federated import small_job
 from tff_runtime import job as job_lib
+from tff_runtime.settings import executions
 from tfx_federated import tff_process
 
 
@@ -21,7 +22,7 @@ def test_events_come_in_order_and_nothing_is_left_running(tmp_path):
     result = tff_process.run_job(directory, tff_process.find_tff_python(), events.append)
     rounds = ["round", "checkpoint"] * 2
     assert [event["event"] for event in events] == ["started", "training", *rounds, "compiled", "exporting", "finished"]
-    assert sorted(path.name for path in result.iterdir()) == ["model", "run", "weights.npz"]
+    assert sorted(path.name for path in result.iterdir()) == ["model", "run"]
     assert worker_processes() == []
 
 
@@ -63,7 +64,7 @@ tff_process.run_job(job.JobDirectory(sys.argv[1]), tff_process.find_tff_python()
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_an_ended_starter_takes_the_tff_process_and_its_worker_with_it(tmp_path, number):
-    directory = small_job.write(tmp_path, rounds=100_000)
+    directory = small_job.write(tmp_path, rounds=100_000, execution=executions.Native())
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(STARTER), str(directory.path)],
         stdout=subprocess.PIPE,

@@ -39,6 +39,7 @@ class FederatedTrainerSpec(ComponentSpec):
         "evaluation_interval": ExecutionParameter(type=int),
         "checkpoint_interval": ExecutionParameter(type=int),
         "local_models": ExecutionParameter(type=int),
+        "device_model": ExecutionParameter(type=int),
         "seed": ExecutionParameter(type=int),
         "custom_config": ExecutionParameter(type=str),
         **{name: ExecutionParameter(type=str) for name in job_lib.CHOICES},
@@ -48,6 +49,7 @@ class FederatedTrainerSpec(ComponentSpec):
         "silo_examples": ChannelParameter(type=artifacts.SiloExamples),
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph, optional=True),
         "schema": ChannelParameter(type=standard_artifacts.Schema, optional=True),
+        "base_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
@@ -99,6 +101,7 @@ class FederatedTrainer(base_component.BaseComponent):
         label_key: str,
         transform_graph: types.BaseChannel | None = None,
         schema: types.BaseChannel | None = None,
+        base_model: types.BaseChannel | None = None,
         train_split: str = "train",
         evaluation_split: str | None = "eval",
         rounds: int | data_types.RuntimeParameter = 10,
@@ -113,6 +116,7 @@ class FederatedTrainer(base_component.BaseComponent):
         evaluation_interval: int | data_types.RuntimeParameter = 5,
         checkpoint_interval: int | data_types.RuntimeParameter = 1,
         local_models: bool = False,
+        device_model: bool = False,
         seed: int | data_types.RuntimeParameter = 0,
         custom_config: Mapping[str, Any] | None = None,
         algorithm: Any = job_lib.CHOICES["algorithm"][1],
@@ -135,6 +139,8 @@ class FederatedTrainer(base_component.BaseComponent):
             transform_graph: Channel of type `standard_artifacts.TransformGraph`: the silo examples were transformed by
                 it, and the model will carry it.
             schema: Channel of type `standard_artifacts.Schema`, instead of `transform_graph` for raw silo examples.
+            base_model: Channel of type `standard_artifacts.Model`: a model of a FederatedTrainer of the same layers, to
+                start from its weights.
             train_split: Split to train on.
             evaluation_split: Split to measure every silo on beside `train_split`; None or empty for no other.
             rounds: Number of rounds, at least 1.
@@ -152,6 +158,8 @@ class FederatedTrainer(base_component.BaseComponent):
             evaluation_interval: Every silo is measured after each so many rounds, and after the last one.
             checkpoint_interval: What a repeated run goes on from is saved after each so many rounds.
             local_models: Whether every silo also trains alone, by the same steps from the same initial weights.
+            device_model: Whether the model is also written as a LiteRT (TensorFlow Lite) file, checked for equal
+                predictions; its inputs are the features as they are trained on.
             seed: Seed of the initial weights and of the order of rows; same inputs and seed, same weights.
             custom_config: JSON values for the module's `model_fn`.
             algorithm: What the silos minimise and how: one of `settings.algorithms`, or its JSON text, such as
@@ -216,6 +224,8 @@ class FederatedTrainer(base_component.BaseComponent):
                 silo_examples=silo_examples,
                 transform_graph=transform_graph,
                 schema=schema,
+                base_model=base_model,
+                device_model=int(device_model),
                 module_file=module_file,
                 module_digest=_digest(module_file),
                 label_key=label_key,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_transform as tft
-from absl import logging
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx import types
@@ -25,7 +25,17 @@ from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
 from tff_runtime.settings import combinations, encoding
 from tfx_federated import silo_examples, tff_process, whole_files
-from tfx_federated.federated_trainer import feature_specs, parameters, progress, serving_model, silo_arrays
+from tfx_federated.federated_trainer import (
+    checkpoint_store,
+    device_model,
+    feature_specs,
+    parameters,
+    progress,
+    serving_model,
+    silo_agreement,
+    silo_arrays,
+    warm_start,
+)
 
 _SETTINGS = (
     "rounds",
@@ -55,8 +65,8 @@ class Executor(base_executor.BaseExecutor):
         """Trains.
 
         Args:
-            input_dict: `silo_examples`, and `transform_graph` or `schema`.
-            output_dict: `model`, `federated_run` and, with local models, `silo_models`.
+            input_dict: `silo_examples`, `transform_graph` or `schema`, and perhaps `base_model`.
+            output_dict: `model`, `federated_run` and, with personalised or local models, `silo_models`.
             exec_properties: As in `component.FederatedTrainerSpec`.
 
         Raises:
@@ -76,10 +86,25 @@ class Executor(base_executor.BaseExecutor):
         inputs = _Inputs(input_dict, exec_properties["label_key"])
         with _job_directory(self._context) as directory:
             job = _write_job(directory, inputs, exec_properties)
+            if input_dict.get("base_model"):
+                warm_start.write_initial_weights(artifact_utils.get_single_uri(input_dict["base_model"]), directory)
+            disagreements = silo_agreement.examine(directory, job)
+            silo_agreement.report(disagreements)
+            store = _checkpoint_store(directory, job, inputs, outputs["model"].uri)
+            store.restore()
             with progress.TrainingProgress(job.rounds) as show:
-                result = tff_process.run_job(directory, tff_python, show)
+
+                def on_event(event: Mapping[str, Any]) -> None:
+                    # What a round cost is stored before anything of the round is shown.
+                    store(event)
+                    show(event)
+
+                result = tff_process.run_job(directory, tff_python, on_event)
             _export(result, outputs, inputs)
-            _describe(outputs, job)
+            if exec_properties["device_model"]:
+                device_model.export(result / "model", directory, outputs["model"].uri)
+            _describe(outputs, job, disagreements)
+            store.remove()
 
 
 class _Inputs:
@@ -112,7 +137,7 @@ class _Inputs:
 
 @contextlib.contextmanager
 def _job_directory(context: base_executor.BaseExecutor.Context | None) -> Iterator[job_lib.JobDirectory]:
-    """Yields a folder on this machine, which outlives a failure with the last checkpoint in it.
+    """Yields a folder on this machine, which outlives a failure with its log in it.
 
     It is TFX's own folder for stateful work where there is one: TFX removes that after a success.
     """
@@ -145,14 +170,18 @@ def _write_job(
         **parameters.decoded(exec_properties),
     )
     _require_enough_silos(job)
-    text = job.to_json()
-    if directory.job.exists() and (directory.job.read_text("utf-8"), directory.module.read_bytes()) != (text, module):
-        logging.info("The job has changed since its last checkpoint; training starts anew")
-        shutil.rmtree(directory.checkpoints, ignore_errors=True)
-        shutil.rmtree(directory.unfinished_result, ignore_errors=True)
+    directory.initial_weights.unlink(missing_ok=True)
     directory.module.write_bytes(module)
-    directory.job.write_text(text, "utf-8")
+    directory.job.write_text(job.to_json(), "utf-8")
     return job
+
+
+def _checkpoint_store(
+    directory: job_lib.JobDirectory, job: job_lib.TrainingJob, inputs: _Inputs, model_uri: str
+) -> checkpoint_store.CheckpointStore:
+    rows = [entry for split in job.silos for entry in inputs.reader.entries(split)]
+    key = checkpoint_store.key(directory, rows)
+    return checkpoint_store.CheckpointStore(checkpoint_store.folder_beside(model_uri, "model", key), key, directory)
 
 
 def _read_module(module_file: str) -> bytes:
@@ -178,7 +207,11 @@ def _export(result: pathlib.Path, outputs: dict[str, types.Artifact], inputs: _I
     serving_model.save(path_utils.serving_model_dir(outputs["model"].uri), result / "model", inputs.model_features)
 
 
-def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> None:
+def _describe(
+    outputs: dict[str, types.Artifact],
+    job: job_lib.TrainingJob,
+    disagreements: Sequence[silo_agreement.Disagreement],
+) -> None:
     silos = job.silos[job.train_split]
     weights = _silo_weights(job)
     run = outputs["federated_run"]
@@ -188,6 +221,9 @@ def _describe(outputs: dict[str, types.Artifact], job: job_lib.TrainingJob) -> N
     run.set_int_custom_property("rejected_updates", _rejected_updates(run.uri))
     if "silo_models" in outputs:
         outputs["silo_models"].set_int_custom_property("silos", len(silos))
+    whole_files.write_json(
+        os.path.join(run.uri, "agreement.json"), [dataclasses.asdict(disagreement) for disagreement in disagreements]
+    )
     whole_files.write_json(
         os.path.join(run.uri, "settings.json"),
         {

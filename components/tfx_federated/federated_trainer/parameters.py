@@ -51,8 +51,8 @@ def check(settings: Mapping[str, Any]) -> None:
     momentum = settings.get("server_momentum", 0.0)
     if not 0 <= momentum < 1 or (momentum and optimizer != "sgd"):
         raise ValueError(
-            f"FederatedTrainer: server_momentum is {momentum} with server_optimizer {optimizer!r}; it must be at least 0 "
-            "and below 1, and 0 with another optimizer than sgd"
+            f"FederatedTrainer: server_momentum is {momentum} with server_optimizer {optimizer!r}; it must be at least "
+            "0 and below 1, and 0 with another optimizer than sgd"
         )
     # A choice that the Kubeflow UI fills in is not known before the run.
     if all(name in settings for name in job_lib.CHOICES):

@@ -45,10 +45,10 @@ class TrainingProgress:
 
     def _show_round(self, event: Mapping[str, Any]) -> None:
         # Under privacy the loss of the training rows is not told.
-        loss = "" if event["loss"] is None else f"loss {event['loss']:.6f}, "
+        loss = "not told" if event["loss"] is None else f"{event['loss']:.6f}"
         self._bar.update()
-        self._bar.set_postfix_str(loss)
-        self._say("round %d of %d: %s%.2f s", event["round"], event["rounds"], loss, event["seconds"])
+        self._bar.set_postfix(loss=loss)
+        self._say("round %d of %d: loss %s, %.2f s", event["round"], event["rounds"], loss, event["seconds"])
 
     def _say(self, text: str, *values: Any) -> None:
         if not self._has_bar:

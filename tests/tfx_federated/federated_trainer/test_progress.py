@@ -52,7 +52,7 @@ def test_a_bar_that_reaches_the_end_on_a_terminal():
     shown = b"".join(read_all(terminal)).decode()
     assert "Federated training: 100%" in shown
     assert "3/3" in shown
-    assert "loss=0.1250" in shown
+    assert "loss=0.125000" in shown
 
 
 def test_a_rejected_update_is_a_warning_that_names_the_silo(caplog):

@@ -132,6 +132,7 @@ def settings(folder: pathlib.Path, module=MODULE, **changes):
         "evaluation_interval": 2,
         "checkpoint_interval": 1,
         "local_models": 1,
+        "device_model": 0,
         "seed": 3,
         "custom_config": "{}",
         **{name: json.dumps(encoding.encode(default)) for name, (_, default) in job_lib.CHOICES.items()},
