@@ -9,7 +9,7 @@ PYTEST_ARGUMENTS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH := components
 
-.PHONY: demo compile components test test-tfx test-tff test-flink test-images lint setup lock clean
+.PHONY: demo compile components test test-tfx test-tff test-flink test-images benchmark-trainer lint setup lock clean
 
 demo: setup
 	$(TFX)/bin/python -m pipelines.flights.demo --scale $(SCALE) --output build/demo
@@ -41,10 +41,15 @@ test-flink: setup
 test-images: setup
 	$(TFX)/bin/python -m pytest tests/images -m slow $(PYTEST_ARGUMENTS)
 
+# The trainer beside other frameworks, each in an environment of its own; about half an hour on two cores.
+BENCHMARK_ARGUMENTS ?=
+benchmark-trainer: setup $(ENVIRONMENTS)/benchmark-pfl/.complete $(ENVIRONMENTS)/benchmark-flower/.complete
+	PYTHONPATH=components:. $(TFF)/bin/python -m benchmarks.trainer $(BENCHMARK_ARGUMENTS)
+
 lint: setup
-	$(TFX)/bin/ruff check components pipelines tests
-	$(TFX)/bin/ruff format --check components pipelines tests
-	$(TFX)/bin/mypy components pipelines
+	$(TFX)/bin/ruff check components pipelines benchmarks tests
+	$(TFX)/bin/ruff format --check components pipelines benchmarks tests
+	$(TFX)/bin/mypy components pipelines benchmarks
 
 setup: $(TFX)/.complete $(TFF)/.complete
 
@@ -64,6 +69,11 @@ $(ENVIRONMENTS)/%/.complete: requirements/%.txt requirements/%-test.txt | python
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --editable .
 	@touch $@
 
+$(ENVIRONMENTS)/benchmark-%/.complete: benchmarks/trainer/requirements/%.txt | python3.11 $(UV)
+	$(UV) venv --quiet --clear --python python3.11 $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --require-hashes -r $<
+	@touch $@
+
 # Policies for manifests; its dependencies are nobody else's business.
 $(CHECKOV)/.complete: requirements/checkov.txt | python3.11 $(UV)
 	$(UV) venv --quiet --clear --python python3.11 $(@D)
@@ -77,6 +87,10 @@ lock: | $(UV)
 	$(UV) $(LOCK) pyproject.toml --extra test --extra test-kubeflow --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt
 	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tff.txt --output-file requirements/tff-test.txt
 	echo checkov | $(UV) $(LOCK) - --output-file requirements/checkov.txt
+	for peer in pfl flower; do \
+	  $(UV) $(LOCK) benchmarks/trainer/requirements/$$peer.in --no-emit-package tensorflow \
+	    --output-file benchmarks/trainer/requirements/$$peer.txt || exit 1; \
+	done
 
 clean:
 	rm -rf build $(ENVIRONMENTS)

@@ -11,7 +11,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -97,10 +97,9 @@ class Worker(tff.framework.SyncContext):
         try:
             self._answer.result(seconds)
             self._executor.set_cardinalities({tff.CLIENTS: 1})
-        except grpc.FutureTimeoutError:
-            raise WorkerLostError(f"no answer within {seconds:g} s") from None
-        except grpc.RpcError as error:
-            raise WorkerLostError(_reason(error, seconds)) from error
+        except (grpc.FutureTimeoutError, grpc.RpcError) as error:
+            self._look_again()
+            raise WorkerLostError(_reason(error, seconds)) from None
         self.is_connected = True
 
     def run(self, function: Callable[[], Any], seconds: float) -> Any:
@@ -122,8 +121,7 @@ class Worker(tff.framework.SyncContext):
             if error.code() not in _LOST_CODES:
                 details = error_text.without_numbers(error.details())
                 raise job_lib.JobError("Worker", f"worker {self.address}: {details}") from None
-            self._disconnect()
-            self._look()
+            self._look_again()
             raise WorkerLostError(_reason(error, seconds)) from None
 
     def close(self) -> None:
@@ -131,6 +129,10 @@ class Worker(tff.framework.SyncContext):
         if self.is_connected:
             self._calls.end_in(_CLOSE_SECONDS)
         self._disconnect()
+
+    def _look_again(self) -> None:
+        self._disconnect()
+        self._look()
 
     def _disconnect(self) -> None:
         self.is_connected = False
@@ -178,8 +180,8 @@ class _Calls(grpc.UnaryUnaryClientInterceptor):
         return continuation(client_call_details._replace(timeout=left), request)
 
 
-def _reason(error: grpc.RpcError, seconds: float) -> str:
-    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+def _reason(error: Any, seconds: float) -> str:
+    if isinstance(error, grpc.FutureTimeoutError) or error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"no answer within {seconds:g} s"
     if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
         return "it was started again"
@@ -187,5 +189,5 @@ def _reason(error: grpc.RpcError, seconds: float) -> str:
 
 
 def _as_container(value: Any, type_: tff.Type) -> Any:
-    tensors: Iterable[Any] = iter(tff.structure.flatten(value))
+    tensors = iter(tff.structure.flatten(value))
     return tff.types.structure_from_tensor_type_tree(lambda _: next(tensors), type_)
