@@ -116,25 +116,27 @@ def native_runtime() -> Iterator[None]:
 
     TFF starts a `worker_binary` at the first computation and leaves it behind when Python exits.
     """
+    stack = tff.framework.get_context_stack()
+    outer_context, others = stack.current, _child_processes()
     tff.backends.native.set_sync_local_cpp_execution_context()
     try:
         yield
     finally:
-        end_child_processes()
+        stack.set_default_context(outer_context)
+        for child in _child_processes() - others:
+            _end(child)
 
 
-def end_child_processes() -> None:
-    """Kills every child process of this one and waits for it."""
-    for child in _child_processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child, 0)
+def _end(child: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child, 0)
 
 
-def _child_processes() -> list[int]:
+def _child_processes() -> set[int]:
     threads = pathlib.Path("/proc/self/task").iterdir()
-    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return {int(child) for thread in threads for child in (thread / "children").read_text().split()}
 
 
 def _plain(metrics: Mapping[str, Any]) -> dict[str, float]:
