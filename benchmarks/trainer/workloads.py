@@ -44,7 +44,8 @@ DESIGNS = {
     "logistic_100": Design((32, 1), log_normal_counts(100), 0.1),
     "logistic_1000": Design((32, 1), log_normal_counts(1000), 0.1),
     "mlp_16x51200": Design((20, 64, 1), lambda random: np.full(16, 51_200), 0.05),
-    "wide_mlp_20": Design((512, 512, 512, 1), power_law_counts(20, 2048), 0.05),
+    # A larger rate makes so wide a network amplify rounding errors until the final losses differ by more than allowed.
+    "wide_mlp_20": Design((512, 512, 512, 1), power_law_counts(20, 2048), 0.01),
 }
 
 

@@ -14,6 +14,7 @@ import threading
 
 from tff_runtime import error_text
 from tff_runtime import job as job_lib
+from tff_runtime.settings import executions
 
 
 def main() -> int:
@@ -50,9 +51,12 @@ def run(directory: job_lib.JobDirectory) -> None:
     """
     # TensorFlow and TFF take seconds to import: the lifeline above must be listening before that.
     from tff_runtime import federated_training, module_file
+    from tff_runtime.contexts import in_process
     from tff_runtime.results import write_models
 
     job = directory.read_job()
+    if isinstance(job.execution, executions.InProcess):
+        in_process.share_processors(job)
     user = module_file.load(directory.module, job)
     user.make_model()
     directory.report("started")

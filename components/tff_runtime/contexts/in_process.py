@@ -25,6 +25,10 @@ from tff_runtime.learning import (
     local_algorithm,
     silo_training,
 )
+from tff_runtime.settings import cohorts
+
+# Rows kept in memory from round to round.
+_KEPT_BYTES = 2**29
 
 
 class InProcess(runtime.Runtime):
@@ -33,12 +37,13 @@ class InProcess(runtime.Runtime):
     def __init__(self, parts: runtime.Parts) -> None:
         """Compiles the server's half; the silos' half is compiled when a shape is first met."""
         self._parts = parts
-        self._threads = parts.job.execution.threads or os.cpu_count() or 1
+        self._threads = threads(parts.job)
         server = learning_process.ServerProcess(parts.algorithm, parts.job, parts.aggregator)
         self._initial_state = map_reduce.initial_state(server.initialize)
         self._server = map_reduce.MapReduce(server.next)
-        self._federated = _SiloFunction(parts.algorithm, parts)
-        self._alone = _SiloFunction(parts.local_only, parts)
+        rows = _GroupRows(parts)
+        self._federated = _SiloFunction(parts.algorithm, parts, rows)
+        self._alone = _SiloFunction(parts.local_only, parts, rows)
         self._weights = sum(int(np.prod(spec.shape)) for spec in parts.model.trainable)
         self._measure = tf.function(parts.evaluation.measure, input_signature=_evaluation_signature(parts))
 
@@ -116,12 +121,26 @@ class InProcess(runtime.Runtime):
         return _parallel(lambda group: (group, function(message, tasks, group)), groups, self._threads)
 
 
+def threads(job: job_lib.TrainingJob) -> int:
+    """Returns how many groups of silos are trained at the same time."""
+    return job.execution.threads or os.cpu_count() or 1
+
+
+def share_processors(job: job_lib.TrainingJob) -> None:
+    """Leaves each thread its part of the processors: TensorFlow would give every one of them all.
+
+    To be called before TensorFlow has done anything.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // threads(job)))
+
+
 class _SiloFunction:
     """An algorithm's training of a group of silos, traced once for each size of a group."""
 
-    def __init__(self, algorithm: local_algorithm.LocalAlgorithm, parts: runtime.Parts) -> None:
+    def __init__(self, algorithm: local_algorithm.LocalAlgorithm, parts: runtime.Parts, rows: _GroupRows) -> None:
         self._algorithm = algorithm
         self._parts = parts
+        self._rows = rows
         self._functions: dict[tuple[int, int], Any] = {}
         self._shapes: set[tuple[int, int, int]] = set()
         self._lock = threading.Lock()
@@ -172,17 +191,12 @@ class _SiloFunction:
 
     def _packed(self, tasks: Sequence[host_task.HostTask], size: int) -> local_algorithm.SiloTask:
         """Returns tasks stacked along the silo axis, and silos without steps behind them."""
-        rows = [self._parts.data.rows(self._parts.job.train_split, task.silo) for task in tasks]
-        most_rows = max(task.silo.count for task in tasks)
+        features, labels = self._rows.of([task.silo for task in tasks], size)
         most_steps = max(len(task.order) for task in tasks)
-        features = {
-            name: _stacked([silo_features[name] for silo_features, _ in rows], size, most_rows, 0)
-            for name in self._parts.model.specs
-        }
         packed = local_algorithm.SiloTask(
             rows=batch_loop.Rows(
                 features=features,
-                labels=_stacked([labels for _, labels in rows], size, most_rows, 0),
+                labels=labels,
                 order=_stacked([task.order for task in tasks], size, most_steps, -1),
                 steps=_column([len(task.order) for task in tasks], size, np.int32),
             ),
@@ -196,6 +210,38 @@ class _SiloFunction:
             },
         )
         return tf.nest.map_structure(tf.convert_to_tensor, packed)
+
+
+class _GroupRows:
+    """The rows of groups of silos, kept in memory where the same groups come again in every round."""
+
+    def __init__(self, parts: runtime.Parts) -> None:
+        self._data = parts.data
+        self._split = parts.job.train_split
+        self._names = list(parts.model.specs)
+        self._bytes_left = _KEPT_BYTES if isinstance(parts.job.cohort, cohorts.AllSilos) else 0
+        self._kept: dict[tuple[int, ...], tuple[dict[str, tf.Tensor], tf.Tensor]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, silos: Sequence[job_lib.SiloRows], size: int) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Returns features and labels with a silo axis of the given size."""
+        key = (size, *(silo.start for silo in silos))
+        if key in self._kept:
+            return self._kept[key]
+        rows = [self._data.rows(self._split, silo) for silo in silos]
+        longest = max(silo.count for silo in silos)
+        features = {name: _stacked([values[name] for values, _ in rows], size, longest, 0) for name in self._names}
+        labels = _stacked([label for _, label in rows], size, longest, 0)
+        tensors = (
+            {name: tf.convert_to_tensor(values) for name, values in features.items()},
+            tf.convert_to_tensor(labels),
+        )
+        needed = size * longest * self._data.row_bytes(self._split)
+        with self._lock:
+            if needed <= self._bytes_left:
+                self._bytes_left -= needed
+                self._kept[key] = tensors
+        return tensors
 
 
 class _OutcomeBuilder:

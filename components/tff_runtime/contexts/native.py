@@ -135,8 +135,12 @@ def _end(child: int) -> None:
 
 
 def _child_processes() -> set[int]:
-    threads = pathlib.Path("/proc/self/task").iterdir()
-    return {int(child) for thread in threads for child in (thread / "children").read_text().split()}
+    children: set[int] = set()
+    for thread in pathlib.Path("/proc/self/task").iterdir():
+        # A thread may end while they are looked at; its children are then another thread's.
+        with contextlib.suppress(FileNotFoundError):
+            children.update(map(int, (thread / "children").read_text().split()))
+    return children
 
 
 def _plain(metrics: Mapping[str, Any]) -> dict[str, float]:

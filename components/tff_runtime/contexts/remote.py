@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_federated as tff
 
 from tff_runtime import job as job_lib
 from tff_runtime.contexts import client_computations, map_reduce, native, runtime, tff_worker
@@ -62,15 +63,18 @@ class Remote(native.NativeClients):
         self._workers = workers
         self._worker_of_silo = _worker_of_silo(job)
         self._pool = pool
-        state = parts.algorithm.initial_state([np.zeros(spec.shape, np.float32) for spec in parts.model.trainable])
-        self._element = silo_element.TaskElement(
-            self._files[job.train_split], host_task.batch_width(job), state, silo_training.privacy_specs(job)
-        )
-        weights_type = learning_process.model_weights_type(parts.model)
-        self._train = client_computations.build_silo_training(parts.algorithm, weights_type, self._element)
+        self._of_width = functools.cache(self._build)
         server = learning_process.ServerProcess(parts.algorithm, job, parts.aggregator)
         self._initial_state = map_reduce.initial_state(server.initialize)
         self._server = map_reduce.MapReduce(server.next)
+
+    def _build(self, width: int) -> tuple[silo_element.TaskElement, tff.Computation]:
+        """Returns element and training for batches with room for so many rows; Poisson batches may need more room."""
+        parts, job = self._parts, self._parts.job
+        state = parts.algorithm.initial_state([np.zeros(spec.shape, np.float32) for spec in parts.model.trainable])
+        element = silo_element.TaskElement(self._files[job.train_split], width, state, silo_training.privacy_specs(job))
+        weights_type = learning_process.model_weights_type(parts.model)
+        return element, client_computations.build_silo_training(parts.algorithm, weights_type, element)
 
     def initial_state(self, weights: Any) -> Any:
         """See `Runtime.initial_state`."""
@@ -78,10 +82,11 @@ class Remote(native.NativeClients):
 
     def next(self, state: Any, tasks: Sequence[host_task.HostTask]) -> tuple[Any, runtime.Outcome]:
         """See `Runtime.next`."""
+        element, train = self._of_width(tasks[0].order.shape[1])
 
         def results(positions: Sequence[int]) -> list[silo_training.SiloResults]:
-            elements = [[self._element.element(tasks[position], self._train_folder)] for position in positions]
-            return self._train(state.client_work, state.global_model_weights, elements)
+            elements = [[element.element(tasks[position], self._train_folder)] for position in positions]
+            return train(state.client_work, state.global_model_weights, elements)
 
         stacked = _stacked(self._at_workers(results, [task.silo for task in tasks], self._setting.minimum_silos))
         new_state, _ = self._server.run(state, stacked.update, stacked.weight, stacked.shared)
@@ -164,7 +169,7 @@ class Remote(native.NativeClients):
     def _is_there(self, number: int) -> bool:
         """Returns whether a worker may be asked; a lost one is connected again if it answers by now."""
         worker = self._workers[number]
-        if not worker.is_connected and worker.answers:
+        if not worker.is_connected and worker.has_answered():
             with contextlib.suppress(tff_worker.WorkerLostError):
                 worker.connect(self._setting.start_deadline_seconds)
                 self._report("worker found", number)

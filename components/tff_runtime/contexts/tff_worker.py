@@ -34,7 +34,8 @@ _LOST_CODES = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.FAILED_PRECONDITION,
 )
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
+_PAUSE_SECONDS = 0.5
 
 
 class WorkerLostError(Exception):
@@ -72,17 +73,27 @@ class Worker(tff.framework.SyncContext):
 
     def _look(self) -> None:
         self.is_connected = False
-        self._calls = _Calls()
         self._channel = grpc.insecure_channel(self.address, _CHANNEL_OPTIONS)
-        self._answer = grpc.channel_ready_future(self._channel)
-        stub = tff.framework.RemoteExecutorGrpcStub(grpc.intercept_channel(self._channel, self._calls))
-        self._executor = tff.framework.RemoteExecutor(stub)
+        self._calls = _Calls(self._channel)
+        # Values are forgotten one by one: by default, as many as 19 copies of the model would stay at the worker.
+        self._executor = tff.framework.RemoteExecutor(
+            tff.framework.RemoteExecutorGrpcStub(self._calls), dispose_batch_size=1
+        )
         self._uploaded: dict[tff.Computation, Any] = {}
+        self._knock()
 
-    @property
-    def answers(self) -> bool:
-        """Whether the worker can be reached by now."""
-        return self._answer.done()
+    def _knock(self) -> None:
+        # A worker has no health check, but it says so.
+        self._answer = self._channel.unary_unary("/grpc.health.v1.Health/Check").future(b"", wait_for_ready=True)
+
+    def has_answered(self) -> bool:
+        """Returns at once whether a lost worker has answered; if not, it is asked again."""
+        if not self._answer.done():
+            return False
+        if self._answer.code() in (grpc.StatusCode.OK, grpc.StatusCode.UNIMPLEMENTED):
+            return True
+        self._knock()
+        return False
 
     def connect(self, seconds: float) -> None:
         """Waits for the worker.
@@ -93,14 +104,17 @@ class Worker(tff.framework.SyncContext):
         Raises:
             WorkerLostError: It did not answer.
         """
-        self._calls.end_in(seconds)
-        try:
-            self._answer.result(seconds)
-            self._executor.set_cardinalities({tff.CLIENTS: 1})
-        except (grpc.FutureTimeoutError, grpc.RpcError) as error:
-            self._look_again()
-            raise WorkerLostError(_reason(error, seconds)) from None
-        self.is_connected = True
+        self._calls.end_in(seconds, wait_for_ready=True)
+        while not self.is_connected:
+            try:
+                self._executor.set_cardinalities({tff.CLIENTS: 1})
+                self.is_connected = True
+            except grpc.RpcError as error:
+                # A proxy, such as the sidecar of a service mesh, answers for a worker that is not there yet.
+                if error.code() != grpc.StatusCode.UNAVAILABLE or not self._calls.seconds_left:
+                    self._look_again()
+                    raise WorkerLostError(_reason(error, seconds)) from None
+                time.sleep(_PAUSE_SECONDS)
 
     def run(self, function: Callable[[], Any], seconds: float) -> Any:
         """Returns `function()`, whose TFF computations are executed by the worker.
@@ -166,22 +180,32 @@ class Worker(tff.framework.SyncContext):
         return await self._executor.create_value(value, type_)
 
 
-class _Calls(grpc.UnaryUnaryClientInterceptor):
-    """Gives calls a common end, which TFF's stub does not."""
+class _Calls:
+    """What TFF's stub calls a worker by: a channel that gives all calls a common end, which the stub does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
         self._end = math.inf
+        self._wait_for_ready = False
 
-    def end_in(self, seconds: float) -> None:
+    def end_in(self, seconds: float, wait_for_ready: bool = False) -> None:
         self._end = time.monotonic() + seconds
+        self._wait_for_ready = wait_for_ready
 
-    def intercept_unary_unary(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:
-        left = max(self._end - time.monotonic(), 0.0)
-        return continuation(client_call_details._replace(timeout=left), request)
+    @property
+    def seconds_left(self) -> float:
+        return max(self._end - time.monotonic(), 0.0)
+
+    def subscribe(self, *_: Any, **__: Any) -> None:
+        """Does nothing: the stub would watch the connection, in a thread that stumbles when the channel is closed."""
+
+    def unary_unary(self, *arguments: Any, **keywords: Any) -> Callable[[Any], Any]:
+        call = self._channel.unary_unary(*arguments, **keywords)
+        return lambda request: call(request, timeout=self.seconds_left, wait_for_ready=self._wait_for_ready)
 
 
-def _reason(error: Any, seconds: float) -> str:
-    if isinstance(error, grpc.FutureTimeoutError) or error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+def _reason(error: grpc.RpcError, seconds: float) -> str:
+    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"no answer within {seconds:g} s"
     if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
         return "it was started again"
