@@ -11,7 +11,7 @@ from tff_runtime import functional_model, module_file, silo_data
 from tff_runtime import initial_weights as initial_weights_lib
 from tff_runtime import job as job_lib
 from tff_runtime.aggregation import aggregator
-from tff_runtime.contexts import in_process, native, runtime, user_process
+from tff_runtime.contexts import in_process, native, remote, runtime, user_process
 from tff_runtime.learning import algorithms, local_only, personalization, silo_evaluation, training
 from tff_runtime.privacy import private_rounds, silo_level
 from tff_runtime.settings import executions, privacy
@@ -81,5 +81,6 @@ def _runtime(parts: runtime.Parts, user: module_file.UserModule) -> Iterator[run
         case executions.Native():
             with native.native_runtime():
                 yield native.Native(parts)
-        case _:
-            raise job_lib.JobError("Execution", f"execution {parts.job.execution} is not known here")
+        case executions.Remote():
+            with remote.remote_runtime(parts) as run:
+                yield run

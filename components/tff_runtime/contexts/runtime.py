@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from tff_runtime import functional_model, silo_data
 from tff_runtime import job as job_lib
 from tff_runtime.learning import host_task, local_algorithm, silo_evaluation, silo_training
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class SilosLostError(Exception):
+    """Some silos cannot be reached; what was asked for can be asked for again without them.
+
+    Attributes:
+        positions: Their positions among the silos, or tasks, that were asked for.
+    """
+
+    def __init__(self, positions: Sequence[int]) -> None:
+        super().__init__(f"{len(positions)} silos cannot be reached")
+        self.positions = frozenset(positions)
 
 
 class Parts(NamedTuple):
@@ -50,7 +65,10 @@ class Outcome(NamedTuple):
 
 
 class Runtime(abc.ABC):
-    """Runs rounds, local training and evaluation."""
+    """Runs rounds, local training and evaluation.
+
+    Each of them raises `SilosLostError` where silos are out of reach, and has no effect then; see `without_lost`.
+    """
 
     @abc.abstractmethod
     def initial_state(self, weights: Any) -> Any:
@@ -112,6 +130,20 @@ class Runtime(abc.ABC):
     @abc.abstractmethod
     def compilations(self) -> int | None:
         """How many XLA compilations there have been, or None where it is not known."""
+
+
+def without_lost(call: Callable[[list[_Item]], _Result], items: Sequence[_Item]) -> tuple[list[_Item], _Result]:
+    """Calls with silos, or tasks, and as long as some are lost on the way, again with the others.
+
+    Returns:
+        Those that were not lost, and what the call with them returned.
+    """
+    left = list(items)
+    while True:
+        try:
+            return left, call(left)
+        except SilosLostError as error:
+            left = [item for position, item in enumerate(left) if position not in error.positions]
 
 
 def in_order(numbers: Sequence[int], report: silo_training.Report, state: Sequence[np.ndarray]) -> Outcome:

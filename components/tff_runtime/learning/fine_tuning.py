@@ -36,7 +36,9 @@ def fine_tune(
         tasks = [
             _task(job, number, epoch, setting, [stack[number] for stack in current]) for number in range(len(silos))
         ]
-        current = run.train_alone(non_trainable, tasks).state
+        tasks, outcome = runtime.without_lost(lambda tasks: run.train_alone(non_trainable, tasks), tasks)
+        for stack, rows in zip(current, outcome.state, strict=True):
+            stack[[task.number for task in tasks]] = rows
         losses = _losses(run, current, non_trainable, job)
         better = losses < lowest
         lowest = np.where(better, losses, lowest)
@@ -57,11 +59,16 @@ def _losses(
     run: runtime.Runtime, own: Sequence[np.ndarray], non_trainable: Sequence[np.ndarray], job: job_lib.TrainingJob
 ) -> np.ndarray:
     """Returns each training silo's loss on its rows of the evaluation split; infinite where it has none."""
-    assert job.evaluation_split is not None
+    split = job.evaluation_split
+    assert split is not None
     position = {silo.silo: number for number, silo in enumerate(job.silos[job.train_split])}
-    silos = [silo for silo in job.silos[job.evaluation_split] if silo.silo in position]
-    numbers = [position[silo.silo] for silo in silos]
+    silos = [silo for silo in job.silos[split] if silo.silo in position]
+
+    def measure(silos: Sequence[job_lib.SiloRows]) -> list[float]:
+        stacks = [stack[[position[silo.silo] for silo in silos]] for stack in own]
+        return [metrics["loss"] for metrics in run.evaluate_own(stacks, non_trainable, split, silos)]
+
+    silos, measured = runtime.without_lost(measure, silos)
     losses = np.full(len(position), np.inf)
-    measured = run.evaluate_own([stack[numbers] for stack in own], non_trainable, job.evaluation_split, silos)
-    losses[numbers] = [metrics["loss"] for metrics in measured]
+    losses[[position[silo.silo] for silo in silos]] = measured
     return np.where(np.isnan(losses), np.inf, losses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import math
 import pathlib
 import time
@@ -156,13 +157,19 @@ class Training:
 
     def _round(self, round_number: int, numbers: Sequence[int], state: ProgramState) -> ProgramState:
         start = time.monotonic()
-        tasks = self._privacy.with_noise(self._tasks(round_number, numbers, state.silo_state))
-        process, outcome = self._run.next(state.process, tasks)
+        # Noise is drawn once, so that a round that is repeated without lost silos costs no privacy again.
+        drawn = self._privacy.with_noise(self._tasks(round_number, numbers, state.silo_state))
+        left, (process, outcome) = runtime.without_lost(
+            lambda tasks: self._run.next(state.process, self._weighted(tasks)), drawn
+        )
+        tasks = self._weighted(left)
         rejected = self._rejected(round_number, tasks, outcome)
         seconds = time.monotonic() - start
-        state = state._replace(process=process, silo_state=_with_rows(state.silo_state, numbers, outcome.state))
-        state, rejected_alone = self._train_alone(tasks, numbers, state)
-        loss = self._record_round(round_number, seconds, tasks, outcome, rejected, rejected_alone)
+        state = state._replace(process=process, silo_state=_with_rows(state.silo_state, tasks, outcome.state))
+        state, rejected_alone = self._train_alone(tasks, state)
+        numbers_left = [task.number for task in tasks]
+        lost = [task.silo.silo for task in drawn if task.number not in numbers_left]
+        loss = self._record_round(round_number, seconds, tasks, outcome, lost, rejected, rejected_alone)
         if round_number % self._job.evaluation_interval == 0 or round_number == self._job.rounds:
             state = self._evaluate(round_number, state)
         self._directory.report("round", round=round_number, rounds=self._job.rounds, seconds=seconds, loss=loss)
@@ -171,28 +178,26 @@ class Training:
     def _tasks(
         self, round_number: int, numbers: Sequence[int], silo_state: Sequence[np.ndarray]
     ) -> list[host_task.HostTask]:
-        rows = [self._silos[number].count for number in numbers]
-        # Silos whose privacy budget is spent may leave fewer than the share was chosen for.
-        share = max(self._job.maximum_silo_share, 1 / len(numbers))
-        weights = silo_weights.weights(rows, self._job.silo_weighting, share)
         return [
-            host_task.describe(self._job, number, round_number, weight, [stack[number] for stack in silo_state])
-            for number, weight in zip(numbers, weights, strict=True)
+            host_task.describe(self._job, number, round_number, 1.0, [stack[number] for stack in silo_state])
+            for number in numbers
         ]
 
-    def _train_alone(
-        self, tasks: Sequence[host_task.HostTask], numbers: Sequence[int], state: ProgramState
-    ) -> tuple[ProgramState, list[str]]:
+    def _weighted(self, tasks: Sequence[host_task.HostTask]) -> list[host_task.HostTask]:
+        """Returns the tasks with their weights among each other."""
+        # Silos that are lost, or whose privacy budget is spent, may leave fewer than the share was chosen for.
+        share = max(self._job.maximum_silo_share, 1 / len(tasks))
+        weights = silo_weights.weights([task.silo.count for task in tasks], self._job.silo_weighting, share)
+        return [task._replace(weight=weight) for task, weight in zip(tasks, weights, strict=True)]
+
+    def _train_alone(self, tasks: Sequence[host_task.HostTask], state: ProgramState) -> tuple[ProgramState, list[str]]:
         if not self._job.local_models:
             return state, []
-        own = [
-            task._replace(state=[stack[number] for stack in state.local_weights], privacy={})
-            for task, number in zip(tasks, numbers, strict=True)
-        ]
-        outcome = self._run.train_alone(self._non_trainable(state), own)
-        # A silo whose own update is not finite keeps the model that it had.
-        weights = _with_rows(state.local_weights, numbers, outcome.state)
-        return state._replace(local_weights=weights), _not_finite(tasks, outcome)
+        own = [task._replace(state=[stack[task.number] for stack in state.local_weights], privacy={}) for task in tasks]
+        own, outcome = runtime.without_lost(lambda tasks: self._run.train_alone(self._non_trainable(state), tasks), own)
+        # A silo that is lost, or whose own update is not finite, keeps the model that it had.
+        weights = _with_rows(state.local_weights, own, outcome.state)
+        return state._replace(local_weights=weights), _not_finite(own, outcome)
 
     def _rejected(self, round_number: int, tasks: Sequence[host_task.HostTask], outcome: runtime.Outcome) -> list[str]:
         rejected = _not_finite(tasks, outcome)
@@ -214,6 +219,7 @@ class Training:
         seconds: float,
         tasks: Sequence[host_task.HostTask],
         outcome: runtime.Outcome,
+        lost: list[str],
         rejected: list[str],
         rejected_alone: list[str],
     ) -> float | None:
@@ -224,16 +230,19 @@ class Training:
             loss = records_lib.finite(float(np.average(report.loss[finite], weights=report.rows[finite])))
         trained = [task.silo.count for task, is_finite in zip(tasks, finite, strict=True) if is_finite]
         if self._privacy.hides_silos:
-            rejected, rejected_alone = [], []
+            lost, rejected, rejected_alone = [], [], []
         fields = {
             "seconds": seconds,
             "silos": len(tasks),
             "num_examples": sum(trained) * self._job.local_epochs,
             "loss": loss,
+            "lost_silos": lost,
             "rejected_silos": rejected,
             "rejected_local_models": rejected_alone,
         }
         self._records.add_round(round_number, fields, self._silo_updates(tasks, report))
+        if lost:
+            self._directory.report("left out", round=round_number, silos=lost)
         if rejected or rejected_alone:
             self._directory.report("rejected", round=round_number, silos=rejected, local_models=rejected_alone)
         return loss
@@ -256,8 +265,8 @@ class Training:
     def _evaluate(self, round_number: int, state: ProgramState) -> ProgramState:
         weights = self._run.weights(state.process)
         for split in self._measured_splits():
-            silos: Sequence[job_lib.SiloRows] = self._job.silos[split]
-            measured: Sequence[Mapping[str, float]] = list(self._run.evaluate(weights, split, silos))
+            measure = functools.partial(self._measure, weights, split)
+            silos, measured = runtime.without_lost(measure, self._job.silos[split])
             self._require_finite_losses(round_number, split, measured)
             self._records.add_evaluation(round_number, split, "federated", silos, measured)
             if self._job.local_models:
@@ -269,6 +278,9 @@ class Training:
             if split == self._job.evaluation_split:
                 state = self._compared(round_number, weights, silos, measured, state)
         return state
+
+    def _measure(self, weights: Any, split: str, silos: Sequence[job_lib.SiloRows]) -> Sequence[Mapping[str, float]]:
+        return list(self._run.evaluate(weights, split, silos))
 
     def _measured_splits(self) -> list[str]:
         splits = [] if self._privacy.hides_training_metrics else [self._job.train_split]
@@ -301,9 +313,13 @@ class Training:
     ) -> tuple[list[job_lib.SiloRows], list[Mapping[str, float]]]:
         position = {silo.silo: number for number, silo in enumerate(self._silos)}
         silos = [silo for silo in self._job.silos[split] if silo.silo in position]
-        numbers = [position[silo.silo] for silo in silos]
-        stacks = [np.asarray(stack)[numbers] for stack in own]
-        measured = list(self._run.evaluate_own(stacks, self._non_trainable(state), split, silos))
+
+        def measure(silos: Sequence[job_lib.SiloRows]) -> list[Mapping[str, float]]:
+            numbers = [position[silo.silo] for silo in silos]
+            stacks = [np.asarray(stack)[numbers] for stack in own]
+            return list(self._run.evaluate_own(stacks, self._non_trainable(state), split, silos))
+
+        silos, measured = runtime.without_lost(measure, silos)
         self._records.add_evaluation(round_number, split, model, silos, measured)
         return silos, measured
 
@@ -338,8 +354,11 @@ class Training:
         return [np.asarray(weight) for weight in self._run.weights(state.process).non_trainable]
 
 
-def _with_rows(stacks: Sequence[np.ndarray], numbers: Sequence[int], rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _with_rows(
+    stacks: Sequence[np.ndarray], tasks: Sequence[host_task.HostTask], rows: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     """Returns the stacks with the rows of some silos replaced."""
+    numbers = [task.number for task in tasks]
     replaced = [np.array(stack) for stack in stacks]
     for stack, values in zip(replaced, rows, strict=True):
         stack[numbers] = values

@@ -34,6 +34,18 @@ class TrainingProgress:
                 self._show_round(event)
             case "rejected":
                 _warn_of_rejected(event)
+            case "worker lost":
+                logging.warning(
+                    "Federated training: worker %s is lost (%s), and with it %d silos; the round is run again without "
+                    "them",
+                    event["address"],
+                    event["reason"],
+                    len(event["silos"]),
+                )
+            case "worker found":
+                self._say("worker %s is found again", event["address"])
+            case "left out":
+                self._say("round %d: left out %s", event["round"], ", ".join(event["silos"]))
             case "compiled":
                 self._say("%d compilations by XLA", event["compilations"])
             case "stopped":
