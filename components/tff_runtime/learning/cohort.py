@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from tff_runtime.settings import cohorts
 _STREAM = 0x636F686F
 
 
-def draw(setting: Any, rows: Sequence[int], seed: int, round_number: int) -> list[int]:
+def draw(setting: Any, rows: np.ndarray, seed: int, round_number: int) -> list[int]:
     """Returns the numbers of the silos of a round in ascending order.
 
     Args:
         setting: One of `cohorts.ALTERNATIVES`, no larger than the number of silos.
-        rows: Rows of every silo.
+        rows: Rows of every silo, shape `(silos,)`.
         seed: Seed of the training.
         round_number: The round; the first is 1.
     """
@@ -28,7 +27,7 @@ def draw(setting: Any, rows: Sequence[int], seed: int, round_number: int) -> lis
     if isinstance(setting, cohorts.RoundRobin):
         return sorted(_in_turn(setting.size, silos, seed, round_number))
     generator = np.random.default_rng([_STREAM, seed, round_number])
-    by_size = np.asarray(rows, np.float64) / sum(rows) if isinstance(setting, cohorts.SampleBySize) else None
+    by_size = rows / rows.sum() if isinstance(setting, cohorts.SampleBySize) else None
     return sorted(generator.choice(silos, setting.size, replace=False, p=by_size).tolist())
 
 

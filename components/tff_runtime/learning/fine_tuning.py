@@ -31,10 +31,12 @@ def fine_tune(
     non_trainable = [np.asarray(weight) for weight in weights.non_trainable]
     current = [np.repeat(np.asarray(weight)[np.newaxis], len(silos), axis=0) for weight in weights.trainable]
     best = [stack.copy() for stack in current]
+    width = host_task.batch_width(job)
     lowest = _losses(run, current, non_trainable, job)
     for epoch in range(1, setting.epochs + 1):
         tasks = [
-            _task(job, number, epoch, setting, [stack[number] for stack in current]) for number in range(len(silos))
+            _task(job, width, number, epoch, setting, [stack[number] for stack in current])
+            for number in range(len(silos))
         ]
         tasks, outcome = runtime.without_lost(lambda tasks: run.train_alone(non_trainable, tasks), tasks)
         for stack, rows in zip(current, outcome.state, strict=True):
@@ -48,10 +50,15 @@ def fine_tune(
 
 
 def _task(
-    job: job_lib.TrainingJob, number: int, epoch: int, setting: settings.FineTuning, state: Sequence[np.ndarray]
+    job: job_lib.TrainingJob,
+    width: int,
+    number: int,
+    epoch: int,
+    setting: settings.FineTuning,
+    state: Sequence[np.ndarray],
 ) -> host_task.HostTask:
     # The rounds behind the last one, so that the order of rows differs from theirs.
-    task = host_task.describe(job, number, job.rounds + epoch, 1.0, state)
+    task = host_task.describe(job, width, number, job.rounds + epoch, state)
     return task._replace(order=task.order[: task.epoch_steps], learning_rate=setting.learning_rate)
 
 

@@ -41,19 +41,21 @@ def batch_width(job: job_lib.TrainingJob) -> int:
 
 
 def describe(
-    job: job_lib.TrainingJob, number: int, round_number: int, weight: float, state: Sequence[np.ndarray]
+    job: job_lib.TrainingJob, width: int, number: int, round_number: int, state: Sequence[np.ndarray]
 ) -> HostTask:
     """Returns the task of one silo in one round, with the seeded order of its rows.
 
     Args:
         job: The job.
+        width: `batch_width` of the job.
         number: Number of the silo among the training silos.
         round_number: The round; the first is 1.
-        weight: How much its update counts.
         state: What the silo keeps.
+
+    Returns:
+        The task, of weight 1.
     """
     silo = job.silos[job.train_split][number]
-    width = batch_width(job)
     order = silo_data.batch_order(silo.count, width, job.local_epochs, job.seed, round_number, silo.silo)
     rate = job.client_learning_rate * job.client_schedule.factor(round_number)
-    return HostTask(silo, order, len(order) // job.local_epochs, number, weight, rate, state)
+    return HostTask(silo, order, len(order) // job.local_epochs, number, 1.0, rate, state)

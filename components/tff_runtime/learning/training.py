@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import gc
 import math
 import pathlib
 import time
@@ -24,6 +25,8 @@ from tff_runtime.settings import personalizations, stopping
 
 # The state after a round is kept until the next but one is there, so that a broken write loses nothing.
 _CHECKPOINTS_KEPT = 2
+# TFF writes program state as a SavedModel, whose parts refer to each other: memory would grow from round to round.
+_ROUNDS_PER_COLLECTION = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +106,9 @@ class Training:
         self._initial = initial
         self._privacy = privacy
         self._silos = parts.job.silos[parts.job.train_split]
+        # Of all silos, of which a round may have few: it must not cost what their number costs.
+        self._rows = np.asarray([silo.count for silo in self._silos])
+        self._width = host_task.batch_width(parts.job)
         self._records = records_lib.Records(records)
         self._checkpoints = tff.program.FileProgramStateManager(
             parts.directory.checkpoints, keep_total=_CHECKPOINTS_KEPT, keep_first=False
@@ -123,8 +129,7 @@ class Training:
             if self._has_stopped(state):
                 self._directory.report("stopped", round=round_number - 1, best_round=int(state.best.round_number))
                 break
-            rows = [silo.count for silo in self._silos]
-            numbers = cohort.draw(self._job.cohort, rows, self._job.seed, round_number)
+            numbers = cohort.draw(self._job.cohort, self._rows, self._job.seed, round_number)
             if not (numbers := self._privacy.admitted(round_number, numbers)):
                 self._directory.report("budget spent", round=round_number - 1)
                 break
@@ -132,6 +137,8 @@ class Training:
             if round_number % self._job.checkpoint_interval == 0 or round_number == self._job.rounds:
                 asyncio.run(self._checkpoints.save(state, round_number))
                 self._directory.report("checkpoint", round=round_number)
+            if round_number % _ROUNDS_PER_COLLECTION == 0:
+                gc.collect()
         self._records.write_privacy(self._privacy.spent())
         return self._trained(state)
 
@@ -179,7 +186,7 @@ class Training:
         self, round_number: int, numbers: Sequence[int], silo_state: Sequence[np.ndarray]
     ) -> list[host_task.HostTask]:
         return [
-            host_task.describe(self._job, number, round_number, 1.0, [stack[number] for stack in silo_state])
+            host_task.describe(self._job, self._width, number, round_number, [stack[number] for stack in silo_state])
             for number in numbers
         ]
 

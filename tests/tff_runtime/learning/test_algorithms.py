@@ -55,7 +55,7 @@ def test_scaffold_keeps_the_control_variates_of_silos_that_are_not_in_the_cohort
     directory = make_job({**SILOS, "fourth": 20}, local_models=False, rounds=5, **choices)
     job, initial, trained = train(directory)
     rows = rows_of(directory, job)
-    drawn = [cohort.draw(job.cohort, [len(x) for x, _ in rows.values()], job.seed, t) for t in range(1, 6)]
+    drawn = [cohort.draw(job.cohort, np.array([len(x) for x, _ in rows.values()]), job.seed, t) for t in range(1, 6)]
     assert len({tuple(numbers) for numbers in drawn}) > 1
     expected = reference.scaffold(initial, reference.Silos(rows, job), drawn)
     np.testing.assert_allclose(reference.flat(trained.weights.trainable), expected, atol=1e-5)
