@@ -105,8 +105,8 @@ def _is_present(feature: tf.SparseTensor) -> tf.Tensor:
 def model_fn(arguments: model.ModelArguments) -> model.FederatedModel:
     """Builds a network of one hidden layer that tells the probability of a delay."""
     inputs = tf.keras.Input(arguments.features[INPUTS].shape, name=INPUTS)
-    hidden = tf.keras.layers.Dense(HIDDEN_UNITS, activation="relu")(inputs)
-    probability = tf.keras.layers.Dense(1, activation="sigmoid")(hidden)
+    hidden = tf.keras.layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden")(inputs)
+    probability = tf.keras.layers.Dense(1, activation="sigmoid", name="delay")(hidden)
     return model.FederatedModel(
         keras_model=tf.keras.Model(inputs, probability),
         loss=tf.keras.losses.BinaryCrossentropy(),
