@@ -76,7 +76,7 @@ def test_a_round_that_is_run_again_is_counted_again_and_the_budget_ends_the_trai
 
 def test_a_delta_that_allows_to_publish_a_row_is_refused(make_job):
     directory = make_job(SILOS, local_models=False, privacy=privacy.RecordLevel(epsilon=8.0, delta=0.5))
-    with pytest.raises(job_lib.JobError, match="delta is 0.5; it must be below"):
+    with pytest.raises(job_lib.JobError, match=r"delta is 0\.5; it must be below"):
         train(directory)
 
 
