@@ -38,7 +38,12 @@ def test_record_level_spends_each_silos_epsilon_and_tells_nothing_of_training_ro
         # The noise is no larger than it has to be.
         assert 0.9 * target < values["epsilon"] <= target
     assert result["silos"]["small"]["noise_multiplier"] > result["silos"]["large"]["noise_multiplier"]
-    assert {line["loss"] for line in lines(directory, "rounds.jsonl")} == {None}
+    rounds = lines(directory, "rounds.jsonl")
+    assert {line["loss"] for line in rounds} == {None}
+    # Measured after rounds 2 and 3.
+    epsilons = [line.get("epsilon") for line in rounds]
+    assert epsilons[0] is None
+    assert 0 < epsilons[1] < epsilons[2] == result["epsilon"]
     assert {line["loss"] for line in lines(directory, "silo_updates.jsonl")} == {None}
     assert {line["split"] for line in lines(directory, "silo_metrics.jsonl")} == {"eval"}
     assert [len(stack) for stack in trained.own_weights] == [3] * 4

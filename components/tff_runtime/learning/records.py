@@ -2,7 +2,8 @@
 
 rounds.jsonl         round, seconds, silos that took part, rows, mean loss in training, the silos of the cohort whose
                      worker was lost (`lost_silos`), those whose update was not finite and left out
-                     (`rejected_silos`), and those whose own was not (`rejected_local_models`)
+                     (`rejected_silos`), and those whose own was not (`rejected_local_models`); under privacy, in
+                     rounds of evaluation, the largest `epsilon` that a silo has spent until then
 silo_updates.jsonl   round, silo, rows, weight, loss in training and norm of the update of each silo of the cohort
 silo_metrics.jsonl   round, split, model (`federated`, `local` or `personal`), silo, rows and the metrics of that model
                      on that silo's rows

@@ -177,10 +177,13 @@ class Training:
         numbers_left = [task.number for task in tasks]
         lost = [task.silo.silo for task in drawn if task.number not in numbers_left]
         loss = self._record_round(round_number, seconds, tasks, outcome, lost, rejected, rejected_alone)
-        if round_number % self._job.evaluation_interval == 0 or round_number == self._job.rounds:
+        if self._is_evaluated(round_number):
             state = self._evaluate(round_number, state)
         self._directory.report("round", round=round_number, rounds=self._job.rounds, seconds=seconds, loss=loss)
         return state
+
+    def _is_evaluated(self, round_number: int) -> bool:
+        return round_number % self._job.evaluation_interval == 0 or round_number == self._job.rounds
 
     def _tasks(
         self, round_number: int, numbers: Sequence[int], silo_state: Sequence[np.ndarray]
@@ -238,7 +241,7 @@ class Training:
         trained = [task.silo.count for task, is_finite in zip(tasks, finite, strict=True) if is_finite]
         if self._privacy.hides_silos:
             lost, rejected, rejected_alone = [], [], []
-        fields = {
+        fields: dict[str, Any] = {
             "seconds": seconds,
             "silos": len(tasks),
             "num_examples": sum(trained) * self._job.local_epochs,
@@ -247,6 +250,9 @@ class Training:
             "rejected_silos": rejected,
             "rejected_local_models": rejected_alone,
         }
+        spent = self._privacy.spent() if self._is_evaluated(round_number) else None
+        if spent is not None:
+            fields["epsilon"] = spent["epsilon"]
         self._records.add_round(round_number, fields, self._silo_updates(tasks, report))
         if lost:
             self._directory.report("left out", round=round_number, silos=lost)
