@@ -122,9 +122,10 @@ def native_runtime() -> Iterator[None]:
     try:
         yield
     finally:
-        stack.set_default_context(outer_context)
+        # Before the context goes: TFF would interrupt its worker and wait, for ever where interrupts are ignored.
         for child in _child_processes() - others:
             _end(child)
+        stack.set_default_context(outer_context)
 
 
 def _end(child: int) -> None:
