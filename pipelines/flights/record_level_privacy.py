@@ -4,10 +4,10 @@
 python -m pipelines.flights.record_level_privacy
 ```
 
-Look at `loss by rows` beside the AUC. Epsilon 1 and 8 differ little here: clipping costs more than the noise does. Too
-small a `clip_norm` gives every flight the same pull, so that the probabilities are wrong while their order, and with it
-the AUC, stays; too large a one means more noise. `epsilon` is what was spent, by the ledger of the run. The noise comes
-from the operating system: no two runs print the same numbers.
+Look at `loss by rows` beside the AUC: by the loss, clipping costs more than the noise does. Too small a `clip_norm`
+gives every flight the same pull, so that the probabilities are wrong while their order, and with it the AUC, stays; too
+large a one means more noise. `epsilon` is what was spent, by the ledger of the run. The noise comes from the operating
+system: no two runs print the same numbers.
 """
 
 from __future__ import annotations

@@ -36,13 +36,14 @@ def initial_weights(reader, folder):
     """Asks the TFF interpreter for the weights that Keras 2.14 draws under the seed: the only thing not recomputed."""
     script = """
 import json, pathlib, sys
-from tff_runtime import job, model
-from tff_runtime.learning import variable_model
+import tensorflow as tf
+from tff_runtime import model
 sys.path.insert(0, sys.argv[1])
 import flights_module
 arguments = model.ModelArguments({"inputs": model.FeatureSpec("float32", (int(sys.argv[2]),))}, "delayed", {})
-weights = variable_model.initial_weights(lambda: flights_module.model_fn(arguments), int(sys.argv[3]))
-pathlib.Path(sys.argv[4]).write_text(json.dumps([value.tolist() for value in weights.trainable]))
+tf.keras.utils.set_random_seed(int(sys.argv[3]))
+weights = flights_module.model_fn(arguments).keras_model.trainable_variables
+pathlib.Path(sys.argv[4]).write_text(json.dumps([value.numpy().tolist() for value in weights]))
 """
     width = next(silo_rows(reader))[1].shape[1]
     file = folder / "weights.json"

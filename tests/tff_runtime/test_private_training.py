@@ -58,6 +58,7 @@ def test_silo_level_tells_nothing_of_single_silos(make_job, execution):
     result = spent(directory)
     assert result["unit"] == "silo"
     assert 0.9 * 8 < result["epsilon"] <= 8
+    assert {line["num_examples"] for line in lines(directory, "rounds.jsonl")} == {None}
     assert lines(directory, "silo_updates.jsonl") == []
     assert lines(directory, "silo_metrics.jsonl") == []
     assert {line["loss"] for line in lines(directory, "rounds.jsonl")} == {None}

@@ -244,7 +244,7 @@ class Training:
         fields: dict[str, Any] = {
             "seconds": seconds,
             "silos": len(tasks),
-            "num_examples": sum(trained) * self._job.local_epochs,
+            "num_examples": None if self._privacy.hides_silos else sum(trained) * self._job.local_epochs,
             "loss": loss,
             "lost_silos": lost,
             "rejected_silos": rejected,

@@ -39,7 +39,10 @@ def decode(values: str | Mapping[str, Any], alternatives: Sequence[type], name: 
     if unknown := sorted(set(fields) - set(known)):
         raise ValueError(f"{name}: {kind} has no {', '.join(unknown)}; it has {', '.join(known) or 'no fields'}")
     arguments = {
-        key: decode(value, alternatives, f"{name}.{key}") if isinstance(value, Mapping) and "type" in value else value
+        # A mapping by silo is no setting, whatever the silos are called.
+        key: decode(value, alternatives, f"{name}.{key}")
+        if isinstance(value, Mapping) and value.get("type") in by_name
+        else value
         for key, value in fields.items()
     }
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}

@@ -186,14 +186,14 @@ class CheckpointStore:
                 snapshot / self._directory.checkpoints.name / state,
                 copy_function=os.link,
             )
+            shutil.copytree(
+                self._directory.unfinished_result / _RECORDS,
+                snapshot / self._directory.unfinished_result.name / _RECORDS,
+                copy_function=_copy_record,
+            )
         except (FileNotFoundError, shutil.Error):
+            # The TFF side removes that checkpoint, or has finished and renamed the records.
             return False
-        # The records of a round are written before its state is. What they hold of later rounds, the TFF side drops.
-        shutil.copytree(
-            self._directory.unfinished_result / _RECORDS,
-            snapshot / self._directory.unfinished_result.name / _RECORDS,
-            copy_function=_copy_record,
-        )
         return version in self._local_versions()[-_KEPT_BY_TFF:]
 
     def _local_versions(self) -> list[int]:

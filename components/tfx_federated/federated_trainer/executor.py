@@ -23,7 +23,7 @@ from tfx.utils import io_utils, path_utils
 
 from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
-from tff_runtime.settings import combinations, encoding
+from tff_runtime.settings import combinations, encoding, privacy
 from tfx_federated import silo_examples, tff_process, whole_files
 from tfx_federated.federated_trainer import (
     checkpoint_store,
@@ -88,8 +88,7 @@ class Executor(base_executor.BaseExecutor):
             job = _write_job(directory, inputs, exec_properties)
             if input_dict.get("base_model"):
                 warm_start.write_initial_weights(artifact_utils.get_single_uri(input_dict["base_model"]), directory)
-            disagreements = silo_agreement.examine(directory, job)
-            silo_agreement.report(disagreements)
+            disagreements = _examined(directory, job)
             store = _checkpoint_store(directory, job, inputs, outputs["model"].uri)
             store.restore()
             with progress.TrainingProgress(job.rounds) as show:
@@ -176,6 +175,15 @@ def _write_job(
     return job
 
 
+def _examined(directory: job_lib.JobDirectory, job: job_lib.TrainingJob) -> list[silo_agreement.Disagreement]:
+    """Returns in what silos differ from the others, and tells it; nothing where privacy forbids to tell it."""
+    if not isinstance(job.privacy, privacy.NoPrivacy):
+        return []
+    disagreements = silo_agreement.examine(directory, job)
+    silo_agreement.report(disagreements)
+    return disagreements
+
+
 def _checkpoint_store(
     directory: job_lib.JobDirectory, job: job_lib.TrainingJob, inputs: _Inputs, model_uri: str
 ) -> checkpoint_store.CheckpointStore:
@@ -217,7 +225,10 @@ def _describe(
     run = outputs["federated_run"]
     run.set_int_custom_property("rounds", job.rounds)
     run.set_int_custom_property("silos", len(silos))
-    run.set_int_custom_property("rows", sum(silo.count for silo in silos))
+    # At the level of silos their numbers of rows are protected, too.
+    hides_rows = isinstance(job.privacy, privacy.SiloLevel)
+    if not hides_rows:
+        run.set_int_custom_property("rows", sum(silo.count for silo in silos))
     run.set_int_custom_property("rejected_updates", _rejected_updates(run.uri))
     if "silo_models" in outputs:
         outputs["silo_models"].set_int_custom_property("silos", len(silos))
@@ -234,7 +245,8 @@ def _describe(
             "evaluation_split": job.evaluation_split,
             "label_key": job.label_key,
             "silos": {
-                silo.silo: {"rows": silo.count, "weight": weight} for silo, weight in zip(silos, weights, strict=True)
+                silo.silo: {"rows": None if hides_rows else silo.count, "weight": weight}
+                for silo, weight in zip(silos, weights, strict=True)
             },
         },
     )
