@@ -9,7 +9,7 @@ PYTEST_ARGUMENTS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH := components
 
-.PHONY: demo compile components test test-tfx test-tff test-flink test-images benchmark-trainer lint setup lock clean
+.PHONY: demo compile components test test-tfx test-tff test-flink test-images benchmark-trainer benchmark-fairness lint setup lock clean
 
 demo: setup
 	$(TFX)/bin/python -m pipelines.flights.demo --scale $(SCALE) --output build/demo
@@ -45,6 +45,10 @@ test-images: setup
 BENCHMARK_ARGUMENTS ?=
 benchmark-trainer: setup $(ENVIRONMENTS)/benchmark-pfl/.complete $(ENVIRONMENTS)/benchmark-flower/.complete
 	PYTHONPATH=components:. $(TFF)/bin/python -m benchmarks.trainer $(BENCHMARK_ARGUMENTS)
+
+# The FairnessEvaluator beside TFMA's own evaluator and NumPy; about 15 minutes on two cores.
+benchmark-fairness: setup
+	PYTHONPATH=components:. $(TFX)/bin/python -m benchmarks.fairness $(BENCHMARK_ARGUMENTS)
 
 lint: setup
 	$(TFX)/bin/ruff check components pipelines benchmarks tests
@@ -84,7 +88,7 @@ LOCK := pip compile --quiet --generate-hashes --no-header --no-emit-index-url --
 lock: | $(UV)
 	$(UV) $(LOCK) pyproject.toml --extra tfx --extra demo --output-file requirements/tfx.txt
 	$(UV) $(LOCK) pyproject.toml --extra tff --output-file requirements/tff.txt
-	$(UV) $(LOCK) pyproject.toml --extra test --extra test-kubeflow --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt
+	$(UV) $(LOCK) pyproject.toml --extra test --extra test-fairness --extra test-kubeflow --constraint requirements/tfx.txt --output-file requirements/tfx-test.txt
 	$(UV) $(LOCK) pyproject.toml --extra test --constraint requirements/tff.txt --output-file requirements/tff-test.txt
 	echo checkov | $(UV) $(LOCK) - --output-file requirements/checkov.txt
 	for peer in pfl flower; do \

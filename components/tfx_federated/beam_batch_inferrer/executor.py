@@ -17,10 +17,10 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from tfx_federated import example_files, whole_files
-from tfx_federated.beam_batch_inferrer import example_shards, inference_results, manifest, shard_scoring
-from tfx_federated.beam_batch_inferrer.example_shards import ExampleShard
+from tfx_federated import example_files, example_shards, whole_files
+from tfx_federated.beam_batch_inferrer import inference_results, manifest, shard_scoring
 from tfx_federated.beam_batch_inferrer.rows import OUTPUT_FORMATS
+from tfx_federated.example_shards import ExampleShard
 
 # The underscore hides the folder from readers of Hive partitions.
 _RECORDS = "_shards"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfx_federated.beam_batch_inferrer import partitions
-from tfx_federated.beam_batch_inferrer.example_shards import ExampleShard
 from tfx_federated.beam_batch_inferrer.shard_scoring import ShardRecord
 from tfx_federated.beam_batch_inferrer.silo_parts import SiloCounts
+from tfx_federated.example_shards import ExampleShard
 
 # An error names so many culprits and counts the rest.
 _NAMED = 5

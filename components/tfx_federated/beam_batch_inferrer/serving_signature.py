@@ -7,8 +7,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfx_federated.beam_batch_inferrer.errors import ShardError
 from tfx_federated.beam_batch_inferrer.rows import RESERVED_COLUMNS
+from tfx_federated.example_shards import ShardError
 
 _SIGNATURE = "serving_default"
 # The messages of tf.io.parse_example that hold names, types and sizes only. Others may quote a row.

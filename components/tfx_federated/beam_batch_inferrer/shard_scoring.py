@@ -9,14 +9,12 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.utils import shared
 
-from tfx_federated import whole_files
-from tfx_federated.beam_batch_inferrer import example_shards
-from tfx_federated.beam_batch_inferrer.errors import ShardError
-from tfx_federated.beam_batch_inferrer.example_shards import ExampleShard
+from tfx_federated import example_shards, whole_files
 from tfx_federated.beam_batch_inferrer.rows import OUTPUT_FORMATS, Rows
 from tfx_federated.beam_batch_inferrer.serving_signature import ServingSignature
 from tfx_federated.beam_batch_inferrer.silo_column import SiloColumnReader
 from tfx_federated.beam_batch_inferrer.silo_parts import SiloCounts, SiloParts
+from tfx_federated.example_shards import ExampleShard, ShardError
 
 # Bounds the memory of a worker to about three times as much, whatever the size of the shards.
 _BUFFER_BYTES = 64 << 20

@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf import message
 
 from tfx_federated import silo_key as silo_key_lib
-from tfx_federated.beam_batch_inferrer.errors import ShardError
+from tfx_federated.example_shards import ShardError
 
 NO_SILO = -1
 

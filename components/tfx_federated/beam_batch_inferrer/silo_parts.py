@@ -9,10 +9,9 @@ import numpy as np
 from tfx.dsl.io import fileio
 
 from tfx_federated.beam_batch_inferrer import partitions
-from tfx_federated.beam_batch_inferrer.errors import ShardError
-from tfx_federated.beam_batch_inferrer.example_shards import ExampleShard
 from tfx_federated.beam_batch_inferrer.rows import OutputFormat, Rows
 from tfx_federated.beam_batch_inferrer.silo_column import NO_SILO, SiloColumn
+from tfx_federated.example_shards import ExampleShard, ShardError
 
 
 @dataclasses.dataclass

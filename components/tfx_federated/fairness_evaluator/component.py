@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from google.protobuf import json_format
 from tensorflow_model_analysis.proto import config_pb2
@@ -12,12 +13,14 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_federated import artifacts
-from tfx_federated.fairness_evaluator import evaluation_config, executor
+from tfx_federated.fairness_evaluator import compared_models, evaluation_config, executor
+from tfx_federated.fairness_evaluator import rules as rules_lib
 
 EXAMPLES_KEY = executor.EXAMPLES_KEY
-MODEL_KEY = executor.MODEL_KEY
-BASELINE_MODEL_KEY = executor.BASELINE_MODEL_KEY
-SILO_MODELS_KEY = executor.SILO_MODELS_KEY
+MODEL_KEY = compared_models.MODEL_KEY
+BASELINE_MODEL_KEY = compared_models.BASELINE_MODEL_KEY
+LOCAL_MODELS_KEY = evaluation_config.LOCAL_MODELS
+SILO_MODELS_KEY = evaluation_config.SILO_MODELS
 EVALUATION_KEY = executor.EVALUATION_KEY
 BLESSING_KEY = executor.BLESSING_KEY
 REPORT_KEY = executor.REPORT_KEY
@@ -31,14 +34,17 @@ class FairnessEvaluatorSpec(ComponentSpec):
         "eval_config": ExecutionParameter(type=str),
         "example_splits": ExecutionParameter(type=str),
         "metric": ExecutionParameter(type=str),
-        "minimum_overall": ExecutionParameter(type=float, optional=True),
-        "minimum_worst_silo": ExecutionParameter(type=float, optional=True),
+        "rules": ExecutionParameter(type=str),
         "minimum_rows": ExecutionParameter(type=int),
+        "minimum_class_rows": ExecutionParameter(type=int),
+        "privacy_minimum": ExecutionParameter(type=int, optional=True),
+        "confidence": ExecutionParameter(type=float),
     }
     INPUTS = {
         EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         BASELINE_MODEL_KEY: ChannelParameter(type=standard_artifacts.Model, optional=True),
+        LOCAL_MODELS_KEY: ChannelParameter(type=artifacts.SiloModels, optional=True),
         SILO_MODELS_KEY: ChannelParameter(type=artifacts.SiloModels, optional=True),
     }
     OUTPUTS = {
@@ -52,31 +58,30 @@ class FairnessEvaluator(base_beam_component.BaseBeamComponent):
     """A TFX component that judges a model silo by silo with TFMA, and blesses it or not.
 
     A model that is good on the whole can be poor for a small silo. This component evaluates the model on all rows and
-    on each silo's, beside a baseline and the silos' own models where there are any, holds the result against a bound
-    for all rows and one for the worst silo, and writes a report that a person can read.
+    on each silo's, with confidence intervals, beside a baseline and the silos' own models where there are any, holds
+    the result against rules, and writes a report that a person can read.
 
     Example:
         ```
         fairness_evaluator = FairnessEvaluator(
             examples=example_gen.outputs["examples"],
             model=trainer.outputs["model"],
-            silo_models=trainer.outputs["silo_models"],
+            local_models=trainer.outputs["silo_models"],
             silo_key="company",
             eval_config=text_format.Parse(
                 'model_specs { label_key: "late" } metrics_specs { metrics { class_name: "AUC" } }',
                 config_pb2.EvalConfig(),
             ),
-            minimum_overall=0.7,
-            minimum_worst_silo=0.6,
+            rules=[rules.Overall(0.7), rules.WorstSilo(0.6)],
         )
         ```
 
     Component `outputs` contains:
      - `evaluation`: Channel of type `standard_artifacts.ModelEvaluation`: TFMA's files, read by `tfma.load_eval_result`
-                     (with several models, by `model_name` `candidate`, `baseline` or `local`) and
+                     (with several models, by `model_name` `candidate`, `baseline`, `local_models` or `silo_models`) and
                      `tfma.load_validation_result`.
      - `blessing`: Channel of type `standard_artifacts.ModelBlessing`, as Pusher and LatestBlessedModelStrategy read it.
-     - `report`: Channel of type `tfx_federated.FairnessReport`: `report.html` and `report.json`.
+     - `report`: Channel of type `tfx_federated.FairnessReport`: `report.html`, `report.json` and `silos.parquet`.
     """
 
     SPEC_CLASS = FairnessEvaluatorSpec
@@ -89,12 +94,15 @@ class FairnessEvaluator(base_beam_component.BaseBeamComponent):
         silo_key: str,
         eval_config: config_pb2.EvalConfig,
         baseline_model: types.BaseChannel | None = None,
+        local_models: types.BaseChannel | None = None,
         silo_models: types.BaseChannel | None = None,
         example_splits: list[str] | None = None,
         metric: str = "auc",
-        minimum_overall: float | None = None,
-        minimum_worst_silo: float | None = None,
+        rules: Sequence[rules_lib.Rule] = (),
         minimum_rows: int = 50,
+        minimum_class_rows: int = 10,
+        privacy_minimum: int | None = None,
+        confidence: float = 0.95,
     ) -> None:
         """Constructs a FairnessEvaluator component.
 
@@ -109,41 +117,64 @@ class FairnessEvaluator(base_beam_component.BaseBeamComponent):
                 ExampleCount and MeanLabel are added. A threshold without a slice holds for the slices
                 written here (all rows, if none), not for each silo.
             baseline_model: A Model to compare with, for example the latest blessed one.
-            silo_models: The silos' own models. A silo that they do not know has no local metric.
+            local_models: The models that silos trained alone. A silo that they do not know has no such metric.
+            silo_models: The silos' personalised models.
             example_splits: Splits to evaluate together; `["eval"]` if None.
-            metric: Name of the metric that the gate and the report are about, as TFMA names it. Higher must be better:
-                the bounds are lower bounds.
-            minimum_overall: Least metric over all rows; None for no such rule.
-            minimum_worst_silo: Least metric of the worst silo; None for no such rule.
-            minimum_rows: Evaluated rows below which a silo takes no part in `minimum_worst_silo`, at least 1.
+            metric: Name of the metric that rules and report are about, as TFMA names it.
+            rules: What the model must fulfil to be blessed.
+            minimum_rows: Evaluated rows below which nothing is claimed about a silo, at least 1.
+            minimum_class_rows: Rows of each class below which nothing is claimed about a silo, if the metric compares
+                the classes, at least 2.
+            privacy_minimum: Silos with fewer evaluated rows appear in no output by name, only together in a pool, and
+                slices with fewer rows do not appear. None publishes every silo.
+            confidence: Of intervals, two-sided, between 0 and 1.
 
         Raises:
-            ValueError: A parameter is out of its range, or the metric is not in `eval_config`.
+            ValueError: A parameter is out of its range, the metric is not in `eval_config`, or a rule compares with a
+                model that is not given.
         """
         if not silo_key:
             raise ValueError("silo_key is empty; name the feature that holds the silo")
-        if minimum_rows < 1:
-            raise ValueError(f"minimum_rows is {minimum_rows}; it must be at least 1")
         if example_splits is not None and not example_splits:
             raise ValueError("example_splits is an empty list; name splits, or leave it out for ['eval']")
-        completed = evaluation_config.complete(
-            eval_config, silo_key, baseline_model is not None, silo_models is not None
-        )
+        if privacy_minimum is not None and privacy_minimum < 1:
+            raise ValueError(f"privacy_minimum is {privacy_minimum}; it must be at least 1, or None")
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
+        if minimum_rows < 1:
+            raise ValueError(f"minimum_rows is {minimum_rows}; it must be at least 1")
+        if minimum_class_rows < 2:
+            raise ValueError(f"minimum_class_rows is {minimum_class_rows}; it must be at least 2: a variance needs two")
+        own_models = {LOCAL_MODELS_KEY: local_models, SILO_MODELS_KEY: silo_models}
+        given = [name for name, channel in own_models.items() if channel is not None]
+        _require_compared_models(rules, given)
+        completed = evaluation_config.complete(eval_config, silo_key, baseline_model is not None, given)
         evaluation_config.require_metric(completed, metric)
         spec = FairnessEvaluatorSpec(
             examples=examples,
             model=model,
             baseline_model=baseline_model,
-            silo_models=silo_models,
+            **own_models,
             silo_key=silo_key,
             eval_config=json_format.MessageToJson(eval_config, preserving_proto_field_name=True),
             example_splits=json.dumps(example_splits or ["eval"]),
             metric=metric,
-            minimum_overall=None if minimum_overall is None else float(minimum_overall),
-            minimum_worst_silo=None if minimum_worst_silo is None else float(minimum_worst_silo),
+            rules=rules_lib.encode(rules),
             minimum_rows=minimum_rows,
+            minimum_class_rows=minimum_class_rows,
+            privacy_minimum=privacy_minimum,
+            confidence=float(confidence),
             evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             report=types.Channel(type=artifacts.FairnessReport),
         )
         super().__init__(spec=spec)
+
+
+def _require_compared_models(rules: Sequence[rules_lib.Rule], given: Sequence[str]) -> None:
+    for rule in rules:
+        compared = getattr(rule, "compared", BASELINE_MODEL_KEY)
+        if compared in compared_models.OWN_MODELS and compared not in given:
+            raise ValueError(
+                f"rule {type(rule).__name__} compares with {compared}, which FairnessEvaluator is not given"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import tensorflow as tf
 from tensorflow_model_analysis import constants
@@ -13,23 +13,13 @@ from tensorflow_model_analysis.utils import config_util
 
 BASELINE = constants.BASELINE_KEY
 CANDIDATE = constants.CANDIDATE_KEY
-LOCAL = "local"
-
-# TFMA returns 0 for these where rows are all of one class, which reads like the worst possible model.
-_NEED_BOTH_CLASSES = frozenset(
-    {
-        "AUC",
-        "AUCPrecisionRecall",
-        "PrecisionAtRecall",
-        "RecallAtPrecision",
-        "SensitivityAtSpecificity",
-        "SpecificityAtSensitivity",
-    }
-)
+# Models that a silo has of its own: trained alone, and personalised.
+LOCAL_MODELS = "local_models"
+SILO_MODELS = "silo_models"
 
 
 def complete(
-    eval_config: config_pb2.EvalConfig, silo_key: str, has_baseline: bool, has_local: bool
+    eval_config: config_pb2.EvalConfig, silo_key: str, has_baseline: bool, own_models: Sequence[str]
 ) -> config_pb2.EvalConfig:
     """Returns the configuration that the evaluation runs with; the argument stays as it is.
 
@@ -39,12 +29,12 @@ def complete(
         silo_key: Name of the feature that holds the silo.
         has_baseline: Whether a baseline model is compared. Without one, change thresholds are left out, as TFX's
             Evaluator does for the first model of a pipeline.
-        has_local: Whether the silos' own models are compared. They are held against no threshold.
+        own_models: Which of `local_models` and `silo_models` are compared. They are held against no threshold.
 
     Returns:
-        A configuration whose models are named `candidate`, `baseline` and `local` (a candidate alone has the empty
-        name, as TFMA wants it), with an overall slice, a slice per silo, and the metrics `example_count`
-        and `mean_label` over unweighted rows.
+        A configuration whose models are named `candidate`, `baseline`, `local_models` and `silo_models` (a candidate
+        alone has the empty name, as TFMA wants it), with an overall slice, a slice per silo, and the metrics
+        `example_count` and `mean_label` over unweighted rows.
 
     Raises:
         ValueError: The configuration asks for something that cannot be judged silo by silo; the message says what.
@@ -52,13 +42,13 @@ def complete(
     completed = config_pb2.EvalConfig()
     completed.CopyFrom(eval_config)
     _require_supported(completed)
-    _complete_model_specs(completed, has_baseline, has_local)
+    _complete_model_specs(completed, has_baseline, bool(own_models))
     _bind_thresholds(completed)
     _add_slices(completed, silo_key)
     completed.metrics_specs.append(_count_metrics())
     completed = config_util.update_eval_config_with_defaults(completed, has_baseline=has_baseline, rubber_stamp=True)
-    if has_local:
-        _add_local_model(completed)
+    if own_models:
+        _add_own_models(completed, own_models)
     config_util.verify_eval_config(completed)
     return completed
 
@@ -90,18 +80,20 @@ def require_metric(eval_config: config_pb2.EvalConfig, metric: str) -> None:
         )
 
 
-def needs_both_classes(eval_config: config_pb2.EvalConfig, metric: str) -> bool:
-    """Returns whether the metric compares positive with negative rows, so that rows of one class leave it undefined."""
+def classes_of(eval_config: config_pb2.EvalConfig, metric: str) -> set[str]:
+    """Returns the class names of the metrics that are called so."""
     keys = metric_specs.keys_and_metrics_from_specs(eval_config, eval_config.metrics_specs)
-    return any(key.name == metric and config.class_name in _NEED_BOTH_CLASSES for key, config, _ in keys)
+    return {config.class_name for key, config, _ in keys if key.name == metric}
 
 
-def only_models(eval_config: config_pb2.EvalConfig, *, local: bool) -> config_pb2.EvalConfig:
-    """Returns the configuration with the metrics of the local model only, or of all models but that one."""
+def only_models(eval_config: config_pb2.EvalConfig, names: Collection[str]) -> config_pb2.EvalConfig:
+    """Returns the configuration with the metrics of some models only; a metric without a name is of all models."""
     selected = config_pb2.EvalConfig()
     selected.CopyFrom(eval_config)
     del selected.metrics_specs[:]
-    selected.metrics_specs.extend(spec for spec in eval_config.metrics_specs if (LOCAL in spec.model_names) == local)
+    selected.metrics_specs.extend(
+        spec for spec in eval_config.metrics_specs if not spec.model_names or set(spec.model_names) & set(names)
+    )
     return selected
 
 
@@ -133,7 +125,7 @@ def _require_supported(eval_config: config_pb2.EvalConfig) -> None:
     if eval_config.options.min_slice_size.value > 1:
         raise ValueError(
             "eval_config: options.min_slice_size hides small silos; leave it out and set FairnessEvaluator's "
-            "minimum_rows"
+            "minimum_rows or privacy_minimum"
         )
 
 
@@ -190,24 +182,28 @@ def _count_metrics() -> config_pb2.MetricsSpec:
     )
 
 
-def _add_local_model(eval_config: config_pb2.EvalConfig) -> None:
-    local = eval_config.model_specs.add()
-    local.CopyFrom(eval_config.model_specs[0])
-    local.name = LOCAL
-    local.signature_name = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    eval_config.model_specs[0].name = CANDIDATE
+def _add_own_models(eval_config: config_pb2.EvalConfig, own_models: Sequence[str]) -> None:
     for metrics_spec in eval_config.metrics_specs:
-        metrics_spec.model_names[:] = [name or CANDIDATE for name in metrics_spec.model_names]
-    eval_config.metrics_specs.extend(list(_local_metrics(eval_config)))
+        metrics_spec.model_names[:] = [name or CANDIDATE for name in metrics_spec.model_names] or [CANDIDATE]
+    of_candidate = list(_metrics_of_candidate(eval_config))
+    for name in own_models:
+        model = eval_config.model_specs.add()
+        model.CopyFrom(eval_config.model_specs[0])
+        model.name = name
+        model.signature_name = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        for spec in of_candidate:
+            copy = eval_config.metrics_specs.add()
+            copy.CopyFrom(spec)
+            copy.model_names[:] = [name]
+    eval_config.model_specs[0].name = CANDIDATE
 
 
-def _local_metrics(eval_config: config_pb2.EvalConfig) -> Iterator[config_pb2.MetricsSpec]:
+def _metrics_of_candidate(eval_config: config_pb2.EvalConfig) -> Iterator[config_pb2.MetricsSpec]:
     for metrics_spec in eval_config.metrics_specs:
         if CANDIDATE not in metrics_spec.model_names:
             continue
         spec = config_pb2.MetricsSpec()
         spec.CopyFrom(metrics_spec)
-        spec.model_names[:] = [LOCAL]
         for holder in (spec, *spec.metrics):
             holder.ClearField("per_slice_thresholds")
             holder.ClearField("cross_slice_thresholds")

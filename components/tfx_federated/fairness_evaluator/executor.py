@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
-import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
-from tensorflow_model_analysis.evaluators import metrics_plots_and_validations_evaluator
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tfx import types
@@ -20,29 +16,31 @@ from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
-from tfx.utils import path_utils
-from tfx_bsl.tfxio import tf_example_record
 
-from tfx_federated import example_files, whole_files
+from tfx_federated import example_shards, whole_files
 from tfx_federated.fairness_evaluator import (
     checked_examples,
+    compared_models,
+    content,
     evaluation_config,
+    evaluations,
+    findings,
     gate,
-    local_evaluator,
-    predictions,
+    published_silos,
     report,
-    silo_table,
+    rules,
+    silo_census,
 )
+from tfx_federated.fairness_evaluator.statistics import evidence
 
 EXAMPLES_KEY = "examples"
-MODEL_KEY = "model"
-BASELINE_MODEL_KEY = "baseline_model"
-SILO_MODELS_KEY = "silo_models"
 EVALUATION_KEY = "evaluation"
 BLESSING_KEY = "blessing"
 REPORT_KEY = "report"
 
 _FAILURES_IN_REASON = 10
+# So many silos take minutes and gigabytes; a feature such as a row id is easily given by mistake.
+_MANY_SILOS = 200_000
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -57,12 +55,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Evaluates the models, judges the candidate and writes evaluation, report and blessing, in this order.
 
         Args:
-            input_dict: `examples` (one or several), `model`; `baseline_model` and `silo_models` where given.
+            input_dict: `examples` (one or several), `model`; `baseline_model`, `local_models` and `silo_models` where
+                given.
             output_dict: `evaluation`, `blessing`, `report`.
-            exec_properties: As in the component; `eval_config` and `example_splits` are JSON.
+            exec_properties: As in the component; `eval_config`, `example_splits` and `rules` are JSON.
 
         Raises:
             FileExistsError: An output folder is not empty.
+            ShardError: A file of examples is damaged.
             ValueError: The configuration, the models or the rows cannot be evaluated; the message says why.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -73,71 +73,91 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for name, uri in uris.items():
             whole_files.require_empty(uri, name)
             fileio.makedirs(uri)
+        scratch = f"{uris[EVALUATION_KEY]}/.scratch"
+        fileio.makedirs(scratch)
+        try:
+            found = self._evaluate(input_dict, exec_properties, uris[EVALUATION_KEY], scratch)
+        finally:
+            fileio.rmtree(scratch)
+        judgements = gate.judge(found.table, rules.decode(exec_properties["rules"]), found.parity)
+        if found.validation is not None:
+            failures = list(_failures(found.validation))[:_FAILURES_IN_REASON]
+            judgements.append(gate.judge_thresholds(found.validation.validation_ok, failures))
+        model = artifact_utils.get_single_instance(input_dict[compared_models.MODEL_KEY])
+        settings = content.Settings(
+            model=model.uri,
+            confidence=exec_properties["confidence"],
+            minimums=_minimums(exec_properties),
+            privacy_minimum=exec_properties.get("privacy_minimum"),
+            parity_threshold=evaluations.PARITY_THRESHOLD,
+        )
+        values = content.of_findings(found, judgements, settings)
+        report.write(uris[REPORT_KEY], values)
+        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        _write_blessing(blessing, values["blessed"], input_dict, exec_properties)
+        logging.info("FairnessEvaluator: blessed=%s, report in %s", values["blessed"], uris[REPORT_KEY])
+
+    def _evaluate(
+        self,
+        input_dict: Mapping[str, list[types.Artifact]],
+        exec_properties: Mapping[str, Any],
+        evaluation_uri: str,
+        scratch: str,
+    ) -> findings.Findings:
         silo_key, metric = exec_properties["silo_key"], exec_properties["metric"]
         eval_config = evaluation_config.complete(
             json_format.Parse(exec_properties["eval_config"], config_pb2.EvalConfig()),
             silo_key,
-            has_baseline=bool(input_dict.get(BASELINE_MODEL_KEY)),
-            has_local=bool(input_dict.get(SILO_MODELS_KEY)),
+            has_baseline=bool(input_dict.get(compared_models.BASELINE_MODEL_KEY)),
+            own_models=[key for key in compared_models.OWN_MODELS if input_dict.get(key)],
         )
         evaluation_config.require_metric(eval_config, metric)
-        models = _eval_shared_models(eval_config, input_dict)
-        patterns = [
-            pattern
-            for split in json.loads(exec_properties["example_splits"])
-            for pattern in example_files.split_file_patterns(input_dict[EXAMPLES_KEY], split)
-        ]
-        self._evaluate(patterns, silo_key, eval_config, models, uris[EVALUATION_KEY])
-        table = silo_table.read(uris[EVALUATION_KEY], eval_config, silo_key, metric)
-        rules = _judge(table, eval_config, uris[EVALUATION_KEY], exec_properties)
-        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
-        content = report.content(table, rules, metric, exec_properties["minimum_rows"], model.uri)
-        report.write(uris[REPORT_KEY], content, table)
-        _write_blessing(
-            artifact_utils.get_single_instance(output_dict[BLESSING_KEY]),
-            content["blessed"],
-            input_dict,
-            exec_properties,
+        models = compared_models.load(eval_config, input_dict)
+        shards = example_shards.find_shards(input_dict[EXAMPLES_KEY], json.loads(exec_properties["example_splits"]))
+        request = evaluations.Request(
+            shards=shards,
+            silo_key=silo_key,
+            eval_config=eval_config,
+            models=models,
+            silos=self._silos(shards, silo_key, eval_config, scratch, exec_properties.get("privacy_minimum")),
+            metric=metric,
+            minimums=_minimums(exec_properties),
+            privacy_minimum=exec_properties.get("privacy_minimum"),
+            confidence=exec_properties["confidence"],
+            output_uri=evaluation_uri,
+            scratch=scratch,
         )
-        logging.info("FairnessEvaluator: blessed=%s, report in %s", content["blessed"], uris[REPORT_KEY])
+        return self._with_clean_errors(evaluations.run, request, self._make_beam_pipeline)
 
-    def _evaluate(
+    def _silos(
         self,
-        patterns: Sequence[str],
+        shards: Sequence[example_shards.ExampleShard],
         silo_key: str,
         eval_config: config_pb2.EvalConfig,
-        models: list[tfma.EvalSharedModel],
-        output_uri: str,
-    ) -> None:
-        check = functools.partial(
-            checked_examples.check_rows, silo_key=silo_key, label_key=evaluation_config.label_key(eval_config)
-        )
-        source = tf_example_record.TFExampleRecord(
-            file_pattern=list(patterns),
-            raw_record_column_name=tfma.ARROW_INPUT_COLUMN,
-            telemetry_descriptors=["FairnessEvaluator"],
-        )
-        try:
+        scratch: str,
+        privacy_minimum: int | None,
+    ) -> published_silos.PublishedSilos:
+        counts = f"{scratch}/silos.json"
+
+        def count() -> None:
             with self._make_beam_pipeline() as pipeline:
-                _ = (
-                    pipeline
-                    | "ReadExamples" >> source.BeamSource()
-                    | "CheckRows" >> beam.Map(check)
-                    | "Evaluate"
-                    >> tfma.ExtractEvaluateAndWriteResults(
-                        eval_config=eval_config,
-                        eval_shared_model=models,
-                        extractors=tfma.default_extractors(
-                            eval_config=eval_config,
-                            eval_shared_model=models,
-                            custom_predict_extractor=predictions.predictions_of_signatures(
-                                eval_config, models, silo_key
-                            ),
-                        ),
-                        evaluators=_evaluators(eval_config),
-                        output_path=output_uri,
-                    )
-                )
+                silo_census.count_rows(pipeline, shards, silo_key, evaluation_config.label_key(eval_config), counts)
+
+        self._with_clean_errors(count)
+        census = silo_census.read(counts, silo_key)
+        rows = sum(census.rows.values())
+        logging.info("FairnessEvaluator: feature %r names %d silos in %d rows", silo_key, len(census.rows), rows)
+        if len(census.rows) > _MANY_SILOS:
+            logging.warning(
+                "FairnessEvaluator: %d silos take long and fill the report; does %r name a row's silo, or the row?",
+                len(census.rows),
+                silo_key,
+            )
+        return published_silos.publish(census.rows, census.are_integers, privacy_minimum)
+
+    def _with_clean_errors(self, function: Any, *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
         except Exception as error:
             clean = checked_examples.clean_error(error)
             if clean is None:
@@ -146,51 +166,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             raise clean from None
 
 
-def _eval_shared_models(
-    eval_config: config_pb2.EvalConfig, input_dict: Mapping[str, list[types.Artifact]]
-) -> list[tfma.EvalSharedModel]:
-    keys = {evaluation_config.BASELINE: BASELINE_MODEL_KEY, evaluation_config.LOCAL: SILO_MODELS_KEY}
-    models = []
-    for spec in eval_config.model_specs:
-        key = keys.get(spec.name, MODEL_KEY)
-        artifact = artifact_utils.get_single_instance(input_dict[key])
-        path = _saved_model_path(artifact, key)
-        predictions.require_signature(path, key, spec.signature_name)
-        models.append(
-            tfma.default_eval_shared_model(eval_saved_model_path=path, model_name=spec.name, eval_config=eval_config)
-        )
-    return models
-
-
-def _saved_model_path(artifact: types.Artifact, key: str) -> str:
-    if key == SILO_MODELS_KEY:
-        return path_utils.serving_model_path(artifact.uri)
-    return path_utils.serving_model_path(artifact.uri, path_utils.is_old_model_artifact(artifact))
-
-
-def _evaluators(eval_config: config_pb2.EvalConfig) -> list[tfma.evaluators.Evaluator]:
-    evaluators = [
-        metrics_plots_and_validations_evaluator.MetricsPlotsAndValidationsEvaluator(
-            eval_config=evaluation_config.only_models(eval_config, local=False)
-        )
-    ]
-    if any(spec.name == evaluation_config.LOCAL for spec in eval_config.model_specs):
-        evaluators.append(local_evaluator.evaluator_of_defined_predictions(eval_config))
-    return evaluators
-
-
-def _judge(
-    table: silo_table.SiloTable, eval_config: config_pb2.EvalConfig, evaluation_uri: str, properties: Mapping[str, Any]
-) -> list[gate.Rule]:
-    metric, rules = properties["metric"], []
-    if properties.get("minimum_overall") is not None:
-        rules.append(gate.judge_overall(table, metric, properties["minimum_overall"]))
-    if properties.get("minimum_worst_silo") is not None:
-        rules.append(gate.judge_worst_silo(table, metric, properties["minimum_worst_silo"], properties["minimum_rows"]))
-    if evaluation_config.has_thresholds(eval_config):
-        validation = tfma.load_validation_result(evaluation_uri)
-        rules.append(gate.judge_thresholds(validation.validation_ok, list(_failures(validation))[:_FAILURES_IN_REASON]))
-    return rules
+def _minimums(exec_properties: Mapping[str, Any]) -> evidence.Minimums:
+    of_class = exec_properties["minimum_class_rows"]
+    return evidence.Minimums(exec_properties["minimum_rows"], of_class, of_class)
 
 
 def _failures(validation: validation_result_pb2.ValidationResult) -> Iterator[str]:
@@ -211,12 +189,12 @@ def _write_blessing(
 ) -> None:
     inputs = [
         (
-            MODEL_KEY,
+            compared_models.MODEL_KEY,
             constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY,
             constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
         ),
         (
-            BASELINE_MODEL_KEY,
+            compared_models.BASELINE_MODEL_KEY,
             constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY,
             constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY,
         ),

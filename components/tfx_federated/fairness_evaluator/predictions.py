@@ -26,6 +26,9 @@ Prediction = np.ndarray | dict[str, np.ndarray]
 
 _NAMES_IN_MESSAGE = 10
 
+# They have no prediction for rows of silos that they do not know.
+MODELS_OF_SILOS = (evaluation_config.LOCAL_MODELS, evaluation_config.SILO_MODELS)
+
 # What TensorFlow's parser of tf.Examples says, without the values that it may quote.
 _PARSER_ERRORS = (
     re.compile(r"Feature: (?P<feature>.+?) \(data type: (?P<type>\w+)\) is required but could not be found"),
@@ -64,6 +67,16 @@ def require_signature(model_path: str, model: str, signature_name: str) -> None:
         )
 
 
+def is_one_number_a_row(model_path: str, signature_name: str) -> bool:
+    """Returns whether a signature that `require_signature` has passed has one output, of one number for each row."""
+    saved_model = loader_impl.parse_saved_model(model_path)
+    signatures = {name: value for graph in saved_model.meta_graphs for name, value in graph.signature_def.items()}
+    outputs = list(signatures[signature_name].outputs.values())
+    if len(outputs) != 1 or outputs[0].tensor_shape.unknown_rank:
+        return False
+    return all(size.size == 1 for size in outputs[0].tensor_shape.dim[1:])
+
+
 def predictions_of_signatures(
     eval_config: config_pb2.EvalConfig, eval_shared_models: list[tfma_types.EvalSharedModel], silo_key: str
 ) -> extractor.Extractor:
@@ -99,7 +112,7 @@ class _Predict(model_util.DoFnWithModels):
             for name, signature in self._signatures.items()
         }
         for name, prediction in predictions.items():
-            if name != evaluation_config.LOCAL:
+            if name not in MODELS_OF_SILOS:
                 _require_defined(prediction, rows, name or "the model", self._silo_key)
         result = next(iter(predictions.values())) if len(predictions) == 1 else predictions
         yield {**extracts, constants.PREDICTIONS_KEY: result}

@@ -1,156 +1,76 @@
-"""The evaluation as a plain table: one row per silo, and one for all rows."""
+"""What an evaluation found for every silo: vectors with one entry per published silo."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
+from tfx_federated.fairness_evaluator.statistics import arrays, bootstrap, dispersion, intervals, paired, shrinkage
+from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
 
-from tfx_federated.fairness_evaluator import evaluation_config
+CANDIDATE = "candidate"
 
 
 @dataclass(frozen=True)
-class SliceMetrics:
-    """What was measured on one slice.
+class Overall:
+    """What was measured over all rows, those without a silo included.
 
     Attributes:
-        name: The silo, or the empty string for the slice of all rows.
-        rows: Number of evaluated rows.
+        rows: Number of rows.
         positives: Number of rows with label 1, or None if labels are not all 0 or 1.
-        value: Metric of the judged model, or None where it is undefined (AUC of rows of one class).
-        baseline: Metric of the baseline model, or None.
-        local: Metric of the silo's own model, or None if it does not predict every row.
+        values: Metric by model (`candidate`, `baseline`, ...); NaN where undefined.
+        lower: Lower confidence bound of the candidate's metric; NaN where there is none.
+        upper: Upper confidence bound.
     """
 
-    name: str
     rows: int
     positives: int | None
-    value: float | None
-    baseline: float | None
-    local: float | None
+    values: Mapping[str, float]
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True)
 class SiloTable:
-    """Overall and per-silo metrics; silos in the order of their names."""
+    """Overall and per-silo results of one metric.
 
-    overall: SliceMetrics
-    silos: tuple[SliceMetrics, ...]
+    Attributes:
+        metric: Name of the judged metric, as TFMA names it.
+        scale: What its values mean, and which end is good.
+        names: Published silos, sorted; the pool of those below the privacy minimum, if there is one, is the last.
+        pooled: Number of silos in the pool, 0 without one.
+        rows: Rows per silo, [silos].
+        positives: Rows with label 1 per silo, [silos], or None if labels are not all 0 or 1.
+        values: By model, its metric per silo as TFMA has it, [silos]; NaN where undefined. Given for every silo,
+            however few its rows.
+        intervals: Of the candidate's metric, with the evidence; NaN where the rows are too few for a claim.
+        gains: By compared model, the candidate's gain over it on the same rows; where the rows are too few for a claim
+            its evidence says so, and the rest is NaN.
+        overall: The same over all rows.
+        across_silos: Statistics over the silos with enough evidence by name, as `dispersion.summary` names them; empty
+            if there is no such silo.
+        worst: The worst silo's value with the luck of few rows taken out, or None if no silo has enough evidence.
+    """
+
+    metric: str
+    scale: dispersion.Scale
+    names: tuple[str, ...]
+    pooled: int
+    rows: arrays.IntVector
+    positives: arrays.IntVector | None
+    values: Mapping[str, arrays.Vector]
+    intervals: intervals.Intervals
+    gains: Mapping[str, paired.Gains]
+    overall: Overall
+    across_silos: Mapping[str, bootstrap.Estimate]
+    worst: shrinkage.Worst | None
 
     @property
     def rows_without_silo(self) -> int:
         """Number of rows that count in the overall metrics only."""
-        return self.overall.rows - sum(silo.rows for silo in self.silos)
+        return self.overall.rows - int(self.rows.sum())
 
-
-def read(evaluation_uri: str, eval_config: config_pb2.EvalConfig, silo_key: str, metric: str) -> SiloTable:
-    """Reads the table from the files that TFMA wrote.
-
-    Args:
-        evaluation_uri: Folder of the evaluation.
-        eval_config: The completed configuration of that evaluation.
-        silo_key: Name of the feature that holds the silo.
-        metric: Name of the metric.
-
-    Raises:
-        ValueError: No row was evaluated, no row has a silo, the metric is not a number, or it was computed both
-            weighted and unweighted.
-    """
-    slices: dict[str, Mapping[tuple[str, str], float | None]] = {}
-    for metrics in tfma.load_metrics(evaluation_uri):
-        name = _silo_of_slice(metrics.slice_key, silo_key)
-        if name is None:
-            continue
-        if name in slices:
-            raise ValueError(f"silo {name!r} is a string in some rows and an integer in others; give it one type")
-        slices[name] = _values(metrics.metric_keys_and_values, metric)
-    if not slices:
-        raise ValueError("the examples hold no row; check the splits that are evaluated")
-    if set(slices) == {""}:
-        raise ValueError(f"silo key {silo_key!r} is in no row; check the silo_key of FairnessEvaluator")
-    candidate = evaluation_config.candidate_name(eval_config)
-    binary = _labels_are_binary(slices.values(), candidate)
-    table = {name: _slice_metrics(name, values, candidate, metric, binary) for name, values in slices.items()}
-    if evaluation_config.needs_both_classes(eval_config, metric):
-        table = {name: _undefined_for_one_class(metrics) for name, metrics in table.items()}
-    return SiloTable(table.pop(""), tuple(table[name] for name in sorted(table)))
-
-
-def _silo_of_slice(key: metrics_for_slice_pb2.SliceKey, silo_key: str) -> str | None:
-    parts = key.single_slice_keys
-    if not parts:
-        return ""
-    if len(parts) > 1 or parts[0].column != silo_key:
-        return None
-    kind = parts[0].WhichOneof("kind")
-    value = getattr(parts[0], kind)
-    return value.decode("utf-8") if kind == "bytes_value" else str(value)
-
-
-def _values(
-    pairs: Iterable[metrics_for_slice_pb2.MetricKeyAndValue], metric: str
-) -> Mapping[tuple[str, str], float | None]:
-    values: dict[tuple[str, str], float | None] = {}
-    for pair in pairs:
-        key = pair.key
-        counted = key.name in ("example_count", "mean_label")
-        if key.is_diff or key.HasField("sub_key") or not (counted or key.name == metric):
-            continue
-        if counted and key.name != metric and key.example_weighted.value:
-            continue
-        if (key.model_name, key.name) in values:
-            raise ValueError(
-                f"metric {metric!r} is computed several times (weighted and unweighted, or for several outputs); keep "
-                "one in eval_config's metrics_specs"
-            )
-        values[key.model_name, key.name] = _number(pair.value, key.name)
-    return values
-
-
-def _number(value: metrics_for_slice_pb2.MetricValue, name: str) -> float | None:
-    kind = value.WhichOneof("type")
-    if kind not in ("double_value", "bounded_value"):
-        raise ValueError(f"metric {name!r} is not one number but a {kind}; name a metric that is one number")
-    number = getattr(value, kind).value
-    number = number.value if hasattr(number, "value") else number
-    return number if math.isfinite(number) else None
-
-
-def _labels_are_binary(slices: Iterable[Mapping[tuple[str, str], float | None]], model: str) -> bool:
-    return all(_is_whole_share(values[model, "mean_label"], values[model, "example_count"]) for values in slices)
-
-
-def _is_whole_share(mean: float | None, rows: float | None) -> bool:
-    if mean is None or not rows or not 0 <= mean <= 1:
-        return False
-    return abs(mean * rows - round(mean * rows)) < 1e-3
-
-
-def _slice_metrics(
-    name: str, values: Mapping[tuple[str, str], float | None], candidate: str, metric: str, binary: bool
-) -> SliceMetrics:
-    rows = int(values[candidate, "example_count"] or 0)
-    knows_every_row = values.get((evaluation_config.LOCAL, "example_count")) == rows
-    return SliceMetrics(
-        name=name,
-        rows=rows,
-        positives=round((values[candidate, "mean_label"] or 0.0) * rows) if binary else None,
-        value=values.get((candidate, metric)),
-        baseline=values.get((evaluation_config.BASELINE, metric)),
-        local=values.get((evaluation_config.LOCAL, metric)) if knows_every_row else None,
-    )
-
-
-def _undefined_for_one_class(metrics: SliceMetrics) -> SliceMetrics:
-    if metrics.positives not in (0, metrics.rows):
-        return metrics
-    return dataclasses.replace(metrics, value=None, baseline=None, local=None)
-
-
-def enough(silos: Iterable[SliceMetrics], minimum_rows: int) -> Iterator[SliceMetrics]:
-    """Yields the silos of which something can be said: enough rows, and a defined metric."""
-    return (silo for silo in silos if silo.rows >= minimum_rows and silo.value is not None)
+    @property
+    def claimed(self) -> arrays.Mask:
+        """Whether the silo has enough evidence for a claim about its metric, [silos]."""
+        return self.intervals.evidence == evidence_lib.Evidence.ENOUGH

@@ -1,9 +1,9 @@
 import pytest
 
-from tfx_federated.beam_batch_inferrer.example_shards import ExampleShard
 from tfx_federated.beam_batch_inferrer.manifest import make_manifest
 from tfx_federated.beam_batch_inferrer.shard_scoring import ShardRecord
 from tfx_federated.beam_batch_inferrer.silo_parts import SiloCounts
+from tfx_federated.example_shards import ExampleShard
 
 SHARDS = [ExampleShard(number, "eval", f"0/Split-eval/x-{number}", f"x-{number}") for number in range(2)]
 SCORE = {"score": {"dtype": "float32", "shape": [1]}}

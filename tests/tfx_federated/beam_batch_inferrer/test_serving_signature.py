@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from tests.tfx_federated.beam_batch_inferrer.inference_case import example, expected_score, save_model
-from tfx_federated.beam_batch_inferrer.errors import ShardError
 from tfx_federated.beam_batch_inferrer.serving_signature import ServingSignature
+from tfx_federated.example_shards import ShardError
 
 
 def signature_of(model):

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.tfx_federated.beam_batch_inferrer.inference_case import example
 from tfx_federated import silo_key
-from tfx_federated.beam_batch_inferrer.errors import ShardError
 from tfx_federated.beam_batch_inferrer.silo_column import NO_SILO, SiloColumnReader
+from tfx_federated.example_shards import ShardError
 
 READER = SiloColumnReader("company")
 

@@ -3,11 +3,10 @@ import pytest
 from pyarrow import parquet
 
 from tests.tfx_federated.beam_batch_inferrer.inference_case import digests, file_size_limit
-from tfx_federated.beam_batch_inferrer.errors import ShardError
-from tfx_federated.beam_batch_inferrer.example_shards import ExampleShard
 from tfx_federated.beam_batch_inferrer.rows import OUTPUT_FORMATS, Rows
 from tfx_federated.beam_batch_inferrer.silo_column import SiloColumn
 from tfx_federated.beam_batch_inferrer.silo_parts import SiloParts
+from tfx_federated.example_shards import ExampleShard, ShardError
 
 SHARD = ExampleShard(3, "eval", "0/Split-eval/data", "unused")
 

@@ -12,6 +12,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from tfx_federated import artifacts
 from tfx_federated.fairness_evaluator import executor
+from tfx_federated.fairness_evaluator import rules as rules_lib
 
 RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 SIZES = {"Nord": 400, 'Süd "AG" \n/1': 120, "<script>alert(1)</script>": 80, "tiny": 7, "one class": 60}
@@ -93,13 +94,15 @@ def config_json(text=EVAL_CONFIG):
     return json_format.MessageToJson(text_format.Parse(text, config_pb2.EvalConfig()))
 
 
-def run(folder, examples, model, baseline=None, local=None, config=EVAL_CONFIG, splits=("eval",), **properties):
+def run(
+    folder, examples, model, baseline=None, local=None, config=EVAL_CONFIG, splits=("eval",), rules=(), **properties
+):
     """Runs the executor; returns its output artifacts by name."""
     inputs = {"examples": examples, "model": [model]}
     if baseline:
         inputs["baseline_model"] = [baseline]
     if local:
-        inputs["silo_models"] = [local]
+        inputs["local_models"] = [local]
     outputs = {
         "evaluation": standard_artifacts.ModelEvaluation(),
         "blessing": standard_artifacts.ModelBlessing(),
@@ -111,15 +114,21 @@ def run(folder, examples, model, baseline=None, local=None, config=EVAL_CONFIG, 
     context = executor.Executor.Context(
         make_beam_pipeline_fn=lambda: beam.Pipeline(argv=[RUNNER]), tmp_dir=f"{folder}/tmp", unique_id="1"
     )
-    defaults = {"silo_key": "silo", "metric": "auc", "minimum_rows": 50}
+    defaults = {
+        "silo_key": "silo",
+        "metric": "auc",
+        "minimum_rows": 50,
+        "minimum_class_rows": 5,
+        "privacy_minimum": None,
+        "confidence": 0.95,
+    }
     executor.Executor(context).Do(
         inputs,
         {name: [artifact] for name, artifact in outputs.items()},
         {
             "eval_config": config_json(config),
             "example_splits": json.dumps(list(splits)),
-            "minimum_overall": None,
-            "minimum_worst_silo": None,
+            "rules": rules_lib.encode(rules),
             **defaults,
             **properties,
         },

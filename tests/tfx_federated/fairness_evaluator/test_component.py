@@ -7,7 +7,7 @@ from tfx.types import channel_utils, standard_artifacts
 
 import tfx_federated
 from tfx_federated.artifacts import FairnessReport, SiloModels
-from tfx_federated.fairness_evaluator import component
+from tfx_federated.fairness_evaluator import component, rules
 
 CONFIG = text_format.Parse(
     'model_specs { label_key: "late" } metrics_specs { metrics { class_name: "AUC" } }', config_pb2.EvalConfig()
@@ -37,22 +37,24 @@ def test_outputs_and_defaults():
     assert json.loads(properties["example_splits"]) == ["eval"]
     assert (properties["metric"], properties["minimum_rows"]) == ("auc", 50)
     assert json_format.Parse(properties["eval_config"], config_pb2.EvalConfig()) == CONFIG
-    assert properties.get("minimum_overall") is None
+    assert rules.decode(properties["rules"]) == ()
 
 
 def test_every_property_is_a_primitive():
-    node = evaluator(minimum_overall=1, minimum_worst_silo=0.5, example_splits=["eval", "test"])
+    asked = [rules.Overall(0.7), rules.Change(rules.WorstSilo(-0.01))]
+    node = evaluator(rules=asked, privacy_minimum=20, confidence=0.9, example_splits=["eval", "test"])
     assert all(isinstance(value, str | int | float) for value in node.exec_properties.values() if value is not None)
-    assert node.exec_properties["minimum_overall"] == 1.0
+    assert list(rules.decode(node.exec_properties["rules"])) == asked
 
 
-def test_baseline_and_silo_models_are_optional_inputs():
+def test_compared_models_are_optional_inputs():
     assert set(evaluator().inputs) == {"examples", "model"}
     node = evaluator(
         baseline_model=channel_utils.as_channel([standard_artifacts.Model()]),
+        local_models=channel_utils.as_channel([SiloModels()]),
         silo_models=channel_utils.as_channel([SiloModels()]),
     )
-    assert set(node.inputs) == {"examples", "model", "baseline_model", "silo_models"}
+    assert set(node.inputs) == {"examples", "model", "baseline_model", "local_models", "silo_models"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,10 @@ def test_baseline_and_silo_models_are_optional_inputs():
     [
         ({"silo_key": ""}, "silo_key is empty"),
         ({"minimum_rows": 0}, "minimum_rows is 0"),
+        ({"minimum_class_rows": 1}, "minimum_class_rows is 1"),
+        ({"privacy_minimum": 0}, "privacy_minimum is 0"),
+        ({"confidence": 95}, "confidence is 95"),
+        ({"rules": [rules.NoSiloWorse(0.01, compared="local_models")]}, "NoSiloWorse compares with local_models"),
         ({"example_splits": []}, "example_splits is an empty list"),
         ({"metric": "accuracy"}, "'accuracy' is not in eval_config"),
         ({"eval_config": config_pb2.EvalConfig()}, "0 model_specs"),

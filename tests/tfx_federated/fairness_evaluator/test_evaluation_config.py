@@ -12,8 +12,8 @@ def parse(text):
     return text_format.Parse(text, config_pb2.EvalConfig())
 
 
-def complete(text, has_baseline=False, has_local=False):
-    return evaluation_config.complete(parse(text), "silo", has_baseline, has_local)
+def complete(text, has_baseline=False, own_models=()):
+    return evaluation_config.complete(parse(text), "silo", has_baseline, own_models)
 
 
 def test_one_model_has_the_default_signature_and_no_name():
@@ -23,15 +23,15 @@ def test_one_model_has_the_default_signature_and_no_name():
 
 
 @pytest.mark.parametrize(
-    ("has_baseline", "has_local", "names"),
+    ("has_baseline", "own_models", "names"),
     [
-        (True, False, ["candidate", "baseline"]),
-        (False, True, ["candidate", "local"]),
-        (True, True, ["candidate", "baseline", "local"]),
+        (True, [], ["candidate", "baseline"]),
+        (False, ["local_models"], ["candidate", "local_models"]),
+        (True, ["local_models", "silo_models"], ["candidate", "baseline", "local_models", "silo_models"]),
     ],
 )
-def test_each_further_model_is_a_model_spec(has_baseline, has_local, names):
-    config = complete(PLAIN, has_baseline, has_local)
+def test_each_further_model_is_a_model_spec(has_baseline, own_models, names):
+    config = complete(PLAIN, has_baseline, own_models)
     assert [spec.name for spec in config.model_specs] == names
     assert [spec.name for spec in config.model_specs if spec.is_baseline] == ["baseline"] * has_baseline
     assert {name for spec in config.metrics_specs for name in spec.model_names} == set(names)
@@ -69,31 +69,25 @@ def test_a_threshold_without_a_slice_is_not_widened_to_the_added_slices():
     assert not evaluation_config.has_thresholds(complete(PLAIN))
 
 
-def test_the_local_model_has_the_metrics_and_no_threshold():
-    config = complete(PLAIN.replace('"AUC"', '"AUC" ' + THRESHOLD), has_local=True)
-    local = [spec for spec in config.metrics_specs if list(spec.model_names) == ["local"]]
+def test_the_silos_own_models_have_the_metrics_and_no_threshold():
+    config = complete(PLAIN.replace('"AUC"', '"AUC" ' + THRESHOLD), own_models=["local_models"])
+    local = [spec for spec in config.metrics_specs if list(spec.model_names) == ["local_models"]]
     assert [metric.class_name for metric in local[0].metrics] == ["AUC"]
     assert not any(metric.per_slice_thresholds for spec in local for metric in spec.metrics)
-    rest = evaluation_config.only_models(config, local=False)
-    assert len(evaluation_config.only_models(config, local=True).metrics_specs) == len(local)
+    assert list(evaluation_config.only_models(config, ["local_models"]).metrics_specs) == local
+    rest = evaluation_config.only_models(config, ["candidate"])
     assert len(rest.metrics_specs) + len(local) == len(config.metrics_specs)
 
 
 def test_the_argument_stays_as_it_is():
     config = parse(PLAIN)
-    evaluation_config.complete(config, "silo", True, True)
+    evaluation_config.complete(config, "silo", True, ["silo_models"])
     assert config == parse(PLAIN)
 
 
 def test_an_unknown_metric_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match=r"'accuracy' is not in eval_config.*'auc', 'example_count', 'mean_label'"):
         evaluation_config.require_metric(complete(PLAIN), "accuracy")
-
-
-def test_metrics_that_need_both_classes_are_known():
-    config = complete(PLAIN + 'metrics_specs { metrics { class_name: "BinaryAccuracy" } }')
-    assert evaluation_config.needs_both_classes(config, "auc")
-    assert not evaluation_config.needs_both_classes(config, "binary_accuracy")
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,15 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from tfx_federated import example_files
-from tfx_federated.beam_batch_inferrer.errors import ShardError
 
 # A TFRecord's length (8 bytes) and two checksums (4 bytes each).
 _RECORD_OVERHEAD_BYTES = 16
 _GZIP_TRAILER_BYTES = 4
 _READ_BYTES = 1 << 20
+
+
+class ShardError(ValueError):
+    """A shard of examples cannot be read or used, for a reason that trying again does not remove."""
 
 
 @dataclasses.dataclass(frozen=True)

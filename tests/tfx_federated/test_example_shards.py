@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tfx_federated.beam_batch_inferrer.inference_case import example, examples_artifact, write_shard
-from tfx_federated.beam_batch_inferrer.errors import ShardError
-from tfx_federated.beam_batch_inferrer.example_shards import ExampleShard, find_shards, read_batches
+from tfx_federated.example_shards import ExampleShard, ShardError, find_shards, read_batches
 
 
 def shard_of(path):
