@@ -86,7 +86,7 @@ def summarise(
         "rows": sum(entry.rows for split in reader.splits for entry in reader.entries(split)),
         "rounds": whole_files.read_json(f"{artifacts['tfx_federated.FederatedRun']}/settings.json")["rounds"],
         "seconds": round(seconds, 1),
-        "overall_auc": report["overall"],
+        "overall_auc": report["overall"]["value"],
         "worst_silo": _worst_silo(report, names),
         "small_silo_auc_local": _mean([silo["auc_local"] for silo in _small(silos)]),
         "small_silo_auc_federated": _mean([silo["auc_federated"] for silo in _small(silos)]),
@@ -107,7 +107,7 @@ def _silos(
             "name": names.get(silo["name"], silo["name"]),
             "rows": training_rows.get(silo["name"], 0),
             "test_rows": silo["rows"],
-            "auc_local": silo["local"],
+            "auc_local": silo["models"]["local_models"],
             "auc_federated": silo["value"],
         }
         for silo in report["silos"]

@@ -18,6 +18,7 @@ from tfx.proto import example_gen_pb2, pusher_pb2
 
 from pipelines.taxi import data
 from tfx_federated import BeamBatchInferrer, FairnessEvaluator, FederatedTrainer, SiloPartitioner, beam_options
+from tfx_federated.fairness_evaluator import rules
 
 PIPELINE_NAME = "taxi"
 
@@ -101,11 +102,10 @@ def create_pipeline(
     fairness_evaluator = FairnessEvaluator(
         examples=example_gen.outputs["examples"],
         model=federated_trainer.outputs["model"],
-        silo_models=federated_trainer.outputs["silo_models"],
+        local_models=federated_trainer.outputs["silo_models"],
         silo_key=data.SILO_KEY,
         eval_config=text_format.Parse(EVAL_CONFIG, config_pb2.EvalConfig()),
-        minimum_overall=minimum_overall_auc,
-        minimum_worst_silo=minimum_worst_silo_auc,
+        rules=[rules.Overall(minimum_overall_auc), rules.WorstSilo(minimum_worst_silo_auc)],
         minimum_rows=MINIMUM_ROWS,
     )
     beam_batch_inferrer = BeamBatchInferrer(

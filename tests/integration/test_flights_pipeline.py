@@ -90,7 +90,7 @@ def test_the_auc_of_every_silo_equals_scikit_learns(run):
     records = run.raw_eval_rows()
     predictions, label = run.eval_scores(), run.eval_labels()
     carrier = parsed(records, data.SILO_KEY, "bytes_list")[:, 0].astype(str)
-    assert run.report["overall"] == pytest.approx(sklearn.metrics.roc_auc_score(label, predictions), abs=1e-3)
+    assert run.report["overall"]["value"] == pytest.approx(sklearn.metrics.roc_auc_score(label, predictions), abs=1e-3)
     defined = {silo["name"]: silo for silo in run.report["silos"] if silo["value"] is not None}
     assert len(defined) >= 4
     for name, silo in defined.items():

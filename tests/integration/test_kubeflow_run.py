@@ -77,7 +77,9 @@ def test_the_blessing_and_the_report_are_those_of_the_local_runner(run, kubeflow
 
 def test_tfma_reads_the_evaluation_and_its_overall_metric_is_the_same(run, kubeflow):
     result = tfma.load_eval_result(str(kubeflow.path("FairnessEvaluator", "evaluation")), model_name="candidate")
-    assert result.get_metrics_for_slice()["auc"]["doubleValue"] == pytest.approx(run.report["overall"], abs=1e-12)
+    auc = result.get_metrics_for_slice()["auc"]["boundedValue"]
+    overall = run.report["overall"]
+    assert (auc["value"], auc["lowerBound"]) == pytest.approx((overall["value"], overall["lower"]), abs=1e-12)
 
 
 def test_the_predictions_are_those_of_the_local_runner(run, kubeflow):
@@ -101,7 +103,7 @@ def test_the_user_interface_gets_the_report_and_the_numbers(run, kubeflow):
     assert page == (kubeflow.path("FairnessEvaluator", "report") / "report.html").read_text()
     metrics = kubeflow.artifact("FairnessEvaluator", "report_metrics")["metadata"]
     # ML Metadata keeps six decimals of a number.
-    assert metrics["auc_overall"] == pytest.approx(run.report["overall"], abs=1e-6)
+    assert metrics["auc_overall"] == pytest.approx(run.report["overall"]["value"], abs=1e-6)
     assert metrics["silos"] == len(flights_run.CARRIERS)
     rounds = kubeflow.path("FederatedTrainer", "federated_run_rounds").read_text()
     assert [line.split("|")[1].strip() for line in rounds.splitlines()[-2:]] == ["1", "2"]

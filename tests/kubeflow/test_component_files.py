@@ -164,7 +164,7 @@ class ComposedRun:
                 model=train.outputs["model"],
                 silo_key="company",
                 eval_config=json.dumps(JUDGED),
-                minimum_overall=0.01,
+                rules=json.dumps([{"type": "Overall", "bound": 0.01}]),
             )
             load["beam_batch_inferrer"](
                 examples=examples,

@@ -51,7 +51,8 @@ def test_the_metrics_of_a_training_are_those_of_its_last_round(tmp_path):
 
 
 def test_metrics_without_a_value_are_left_out(tmp_path):
-    report = {"metric": "auc", "overall": 0.7, "overall_baseline": None, "worst_silo": None, "mean_over_silos": None}
+    report = {"metric": "auc", "overall": {"value": 0.7, "models": {}}, "worst_silo": None}
+    report |= {"across_silos": {"silos": 0, "statistics": {}}}
     report |= {"rows": 10, "silos": [{}, {}], "blessed": False}
     (tmp_path / "report.json").write_text(json.dumps(report))
     content = view(artifacts.FairnessReport.TYPE_NAME, "metrics").read(str(tmp_path))

@@ -17,12 +17,12 @@ TRAINING_ROWS = {"AS": 20, "HA": 6, "OO": 2}
 
 
 def _silo(name, rows, value, local):
-    return {"name": name, "rows": rows, "value": value, "local": local}
+    return {"name": name, "rows": rows, "value": value, "models": {"local_models": local}}
 
 
 REPORT = {
-    "schema": 1,
-    "overall": 0.7,
+    "schema": 2,
+    "overall": {"value": 0.7},
     "worst_silo": {"name": "HA", "value": 0.6, "rows": 60},
     "blessed": True,
     "silos": [

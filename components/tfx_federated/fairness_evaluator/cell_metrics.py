@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tensorflow_model_analysis.api import types as tfma_types
 from tensorflow_model_analysis.metrics import (
     binary_confusion_matrices,
     calibration,
@@ -88,7 +89,8 @@ class CellMetric:
         keys: Its keys without diffs, one for each model and weighting that it is computed for.
         names: Names of its values: the metric's own, or those that it gives to several.
         edges: Scores that must be edges of the buckets.
-        read: Values by name of the key, [groups] each, from the cells of a key's model and weighting.
+        read: Values by name of the key, [groups] each, from the cells of a key's model and weighting: numbers, or objects
+            that are TFMA's structured values.
     """
 
     metric: metric_types.Metric
@@ -187,7 +189,7 @@ def _reader(metric: metric_types.Metric) -> tuple[tuple[str, ...], tuple[float, 
     if isinstance(metric, confusion_matrix_metrics.ConfusionMatrixMetric) and len(_thresholds_of(metric)) == 1:
         (threshold,) = _thresholds_of(metric)
         return names, (threshold,), functools.partial(_named, metric.name, functools.partial(_rate, metric, threshold))
-    if isinstance(metric, confusion_matrix_metrics.ConfusionMatrixMetricBase) or _is_fairness_indicators(metric):
+    if isinstance(metric, _OF_MATRICES) or _is_fairness_indicators(metric):
         return _reader_of_matrices(metric)
     return None
 
@@ -206,7 +208,9 @@ def _reader_of_matrices(metric: metric_types.Metric) -> tuple[tuple[str, ...], t
         return None
     example = [1.0] * len(thresholds)
     values = derived.result(_OneValue(binary_confusion_matrices.Matrices(list(thresholds), *[example] * 4)))
-    if not all(np.ndim(value) == 0 and isinstance(value, float | int | np.number) for value in values.values()):
+    if not all(
+        isinstance(value, float | int | np.number | tfma_types.StructuredMetricValue) for value in values.values()
+    ):
         return None
     names = tuple(key.name for key in derived.keys)
     return names, edges, functools.partial(_of_matrices, derived, thresholds, edges)
@@ -257,12 +261,16 @@ def _of_matrices(
     edges: tuple[float, ...],
     slice_cells: SliceCells,
 ) -> Mapping[str, arrays.Vector]:
+    values = {key.name: np.empty(slice_cells.groups, object) for key in derived.keys}
     with np.errstate(divide="ignore", invalid="ignore"):
-        results = [
-            list(derived.result(_OneValue(matrices)).values()) for matrices in _matrices(slice_cells, thresholds, edges)
-        ]
-    values = np.array(results, np.float64).reshape(slice_cells.groups, -1)
-    return {key.name: values[:, number] for number, key in enumerate(derived.keys)}
+        for group, matrices in enumerate(_matrices(slice_cells, thresholds, edges)):
+            for key, value in derived.result(_OneValue(matrices)).items():
+                values[key.name][group] = value
+    return {name: column if _is_structured(column) else column.astype(np.float64) for name, column in values.items()}
+
+
+def _is_structured(column: np.ndarray) -> bool:
+    return len(column) > 0 and isinstance(column[0], tfma_types.StructuredMetricValue)
 
 
 def _matrices(
@@ -296,6 +304,10 @@ def _sums_behind(values: arrays.Vector) -> arrays.Vector:
     return np.cumsum(values[::-1])[::-1][1:]
 
 
+_OF_MATRICES = (
+    confusion_matrix_metrics.ConfusionMatrixMetricBase,
+    confusion_matrix_metrics.ConfusionMatrixAtThresholds,
+)
 _SUM_READERS: Mapping[type, Callable[[SliceCells], arrays.Vector]] = {
     example_count.ExampleCount: lambda slice_cells: slice_cells.total("weight"),
     weighted_example_count.WeightedExampleCount: lambda slice_cells: slice_cells.total("weight"),

@@ -196,7 +196,10 @@ def benefit(content: Mapping[str, Any], silos: pd.DataFrame, model: str) -> go.F
     figure.add_vline(0, line=line, layer="below") if by_name else figure.add_hline(0, line=line, layer="below")
     if by_name:
         figure.update_yaxes(
-            tickvals=gains["rank"].tolist(), ticktext=[_plain(name) for name in gains["name"]], showgrid=False
+            tickvals=gains["rank"].tolist(),
+            ticktext=[_plain(name) for name in gains["name"]],
+            range=[0.4, len(gains) + 0.6],
+            showgrid=False,
         )
         figure.update_layout(height=140 + 24 * len(gains))
     else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 from tensorflow_model_analysis import constants
+from tensorflow_model_analysis.api import types as tfma_types
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
@@ -46,7 +47,7 @@ def write(
 
 
 def _records(results: slice_results.SliceResults, bounds: Mapping[metric_types.MetricKey, Bounds]) -> Sequence[bytes]:
-    keys = sorted(results.values)
+    keys = sorted(key for key, values in results.values.items() if values.dtype != object)
     has_value = np.stack([_has_value(results, key) for key in keys], axis=-1)
     has_bounds = np.stack(
         [np.isfinite(bounds[key].lower) if key in bounds else np.zeros(len(results.slices), bool) for key in keys],
@@ -67,11 +68,20 @@ def _records(results: slice_results.SliceResults, bounds: Mapping[metric_types.M
             body, columns = _extended(body, columns, key, numbers)
         for slice_number, text in zip(chosen, _filled(body, columns, len(chosen)), strict=True):
             records[slice_number] = _slice_key(results.slices[slice_number]) + text
+    for key in sorted(set(results.values) - set(keys)):
+        for slice_number in np.flatnonzero(_has_value(results, key)):
+            records[slice_number] += _structured(key, results.values[key][slice_number])
     return records
 
 
 def _has_value(results: slice_results.SliceResults, key: metric_types.MetricKey) -> arrays.Mask:
     return results.present[key.model_name]
+
+
+def _structured(key: metric_types.MetricKey, value: tfma_types.StructuredMetricValue) -> bytes:
+    record = metrics_for_slice_pb2.MetricsForSlice()
+    record.metric_keys_and_values.add(key=key.to_proto(), value=value.to_proto())
+    return record.SerializeToString()
 
 
 def _slice_key(key: slicer_lib.SliceKeyType) -> bytes:

@@ -47,7 +47,7 @@ _STATISTICS = {
     "gini_of_error": ("Gini index of the error", "0: all silos alike"),
     "jain_of_error": ("Jain index of the error", "1: all silos alike"),
     "size_correlation": ("Correlation with size", "Spearman; above 0: larger silos have higher values"),
-    "share_worse_than_overall": ("Share below the overall value", "silos worse than all rows together"),
+    "share_worse_than_overall": ("Share of worse silos", "worse than all rows together"),
 }
 
 

@@ -101,7 +101,8 @@ def _metrics(
     result: slice_results.SliceResults, number: int, thresholds: _Thresholds
 ) -> tuple[slicer_lib.SliceKeyType, dict[metric_types.MetricKey, np.float64]]:
     # A relative threshold needs the baseline's value beside the difference.
-    wanted = [key for key in result.values if key in thresholds or not key.is_diff]
+    numbers = [key for key, values in result.values.items() if values.dtype != object]
+    wanted = [key for key in numbers if key in thresholds or not key.is_diff]
     return result.slices[number], {
         key: np.float64(result.values[key][number]) for key in wanted if result.present[key.model_name][number]
     }

@@ -60,10 +60,11 @@ def _fairness_page(folder: str) -> Content:
 def _fairness_metrics(folder: str) -> Content:
     report = whole_files.read_json(os.path.join(folder, "report.json"))
     metric = report["metric"]
+    mean = report["across_silos"]["statistics"].get("mean", {"observed": None})
     metadata = {
-        f"{metric}_overall": report["overall"],
-        f"{metric}_mean_over_silos": report["mean_over_silos"],
-        f"{metric}_overall_baseline": report["overall_baseline"],
+        f"{metric}_overall": report["overall"]["value"],
+        f"{metric}_mean_over_silos": mean["observed"],
+        f"{metric}_overall_baseline": report["overall"]["models"].get("baseline"),
         "rows": report["rows"],
         "silos": len(report["silos"]),
         "blessed": int(report["blessed"]),

@@ -45,6 +45,7 @@ CONFIG = """
     }
     metrics { class_name: "F1Score" }
     metrics { class_name: "RecallAtPrecision" config: '"precision": 0.6' }
+    metrics { class_name: "ConfusionMatrixAtThresholds" config: '"thresholds": [0.2, 0.5]' }
     metrics { class_name: "Calibration" }
     metrics { class_name: "MeanPrediction" }
     metrics { class_name: "ExampleCount" config: '"name": "count_of_rows"' }
@@ -112,11 +113,19 @@ def pipeline():
     return beam.Pipeline(argv=[RUNNER])
 
 
+def numbers(value):
+    if value.HasField("confusion_matrix_at_thresholds"):
+        matrices = value.confusion_matrix_at_thresholds.matrices
+        return [number for matrix in matrices for _, number in matrix.ListFields()]
+    return [value.double_value.value]
+
+
 def metrics_by_slice(uri):
     return {
         metrics.slice_key.SerializeToString(): {
-            pair.key.SerializeToString(deterministic=True): pair.value.double_value.value
+            (pair.key.SerializeToString(deterministic=True), number): value
             for pair in metrics.metric_keys_and_values
+            for number, value in enumerate(numbers(pair.value))
         }
         for metrics in tfma.load_metrics(uri)
     }
