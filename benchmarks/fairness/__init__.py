@@ -1,0 +1,1 @@
+"""Compares the FairnessEvaluator with TFMA's own evaluator and with NumPy."""
