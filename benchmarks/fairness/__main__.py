@@ -77,7 +77,7 @@ def _run(name: str, contenders: list[str], folder: pathlib.Path) -> dict[str, An
 
 
 def _ratios(measured: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    ratios = {}
+    ratios: dict[str, float] = {}
     if "ours" in measured:
         ratios |= {"seconds": measured["ours"]["wall_seconds"], "peak_gb": measured["ours"]["peak_gb"]}
         for plain in {"tfma", "tfma_intervals"} & set(measured):

@@ -49,6 +49,9 @@ class FunctionalModel:
         Args:
             make_model: Makes the user's model.
             job: The job, for the types of the features.
+
+        Raises:
+            JobError: A layer adds a loss that depends on the rows.
         """
         with tf.init_scope():
             model = make_model()
@@ -60,6 +63,7 @@ class FunctionalModel:
             self.layers = [layer_of[id(weight)] for weight in keras_model.trainable_variables]
             self.specs = feature_specs(keras_model.input_names, job)
             self.is_regularized = bool(keras_model.losses)
+            _require_losses_of_weights(keras_model)
             self._loss = model.loss
 
             def call(training: bool, *features: tf.Tensor) -> tf.Tensor:
@@ -142,6 +146,16 @@ class FunctionalModel:
         # Not vectorized_map, which makes a loop of L2Loss that XLA does not compile.
         of_silos = zip(*(tf.unstack(weight) for weight in trainable), strict=True)
         return tf.stack([self._regularization(*weights, *non_trainable) for weights in of_silos])
+
+
+def _require_losses_of_weights(keras_model: tf.keras.Model) -> None:
+    # A loss of weights alone has a value already.
+    if any(tf.is_symbolic_tensor(loss) for loss in keras_model.losses):
+        raise job_lib.JobError(
+            "ModuleFile",
+            "a layer adds a loss that depends on the rows (activity_regularizer, or add_loss), which is no part of the "
+            "loss of a row; put it into the model's loss, or regularize weights",
+        )
 
 
 def _of_weights(

@@ -313,6 +313,9 @@ class Training:
         if value < state.best.value:
             best = Models(weights, state.silo_state, np.float64(value), np.int64(round_number))
             return state._replace(best=best, waited=np.int64(0))
+        if not math.isfinite(state.best.value):
+            # Nothing is known to be better than the last models.
+            state = state._replace(best=Models(weights, state.silo_state, state.best.value, np.int64(round_number)))
         return state._replace(waited=np.int64(state.waited + 1))
 
     def _has_stopped(self, state: ProgramState) -> bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_MAPPINGS = (Mapping, dict)
 
 
 def encode(setting: Any) -> dict[str, Any]:
@@ -32,20 +36,19 @@ def decode(values: str | Mapping[str, Any], alternatives: Sequence[type], name: 
     fields = _fields(values, name)
     by_name = {alternative.__name__: alternative for alternative in alternatives}
     kind = fields.pop("type", None)
-    if kind not in by_name:
+    if not isinstance(kind, str) or kind not in by_name:
         raise ValueError(f'{name}: "type" is {kind!r}; it must be one of {", ".join(by_name)}')
     setting_class = by_name[kind]
     known = {field.name: field for field in dataclasses.fields(setting_class)}
     if unknown := sorted(set(fields) - set(known)):
         raise ValueError(f"{name}: {kind} has no {', '.join(unknown)}; it has {', '.join(known) or 'no fields'}")
+    expected = typing.get_type_hints(setting_class)
     arguments = {
-        # A mapping by silo is no setting, whatever the silos are called.
-        key: decode(value, alternatives, f"{name}.{key}")
-        if isinstance(value, Mapping) and value.get("type") in by_name
-        else value
-        for key, value in fields.items()
+        key: _decode_value(value, expected[key], alternatives, f"{name}.{key}") for key, value in fields.items()
     }
-    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    for key, value in arguments.items():
+        if not _is_of_type(value, expected[key]):
+            raise ValueError(f"{name}: {kind}: {key} is {fields[key]!r}; it must be of type {_in_words(expected[key])}")
     try:
         return setting_class(**arguments)
     except TypeError as error:
@@ -60,6 +63,35 @@ def require(condition: bool, setting: Any, field: str, requirement: str) -> None
     """
     if not condition:
         raise ValueError(f"{type(setting).__name__}: {field} is {getattr(setting, field)!r}; it must be {requirement}")
+
+
+def _decode_value(value: Any, expected: Any, alternatives: Sequence[type], name: str) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    # A mapping by silo is no setting, whatever the silos are called.
+    if isinstance(value, Mapping) and typing.get_origin(expected) not in _MAPPINGS:
+        return decode(value, alternatives, name)
+    return value
+
+
+def _is_of_type(value: Any, expected: Any) -> bool:
+    """Returns whether a value is of an annotated type; as in Python's annotations, an integer is a float too."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_of_type(value, alternative) for alternative in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_of_type(item, arguments[0]) for item in value)
+    if origin in _MAPPINGS:
+        return isinstance(value, Mapping) and all(_is_of_type(item, arguments[1]) for item in value.values())
+    if expected in (int, float):
+        return isinstance(value, (int, expected)) and not isinstance(value, bool)
+    return expected is Any or isinstance(value, expected)
+
+
+def _in_words(expected: Any) -> str:
+    return expected.__name__ if isinstance(expected, type) else str(expected).replace("typing.", "")
 
 
 def _fields(values: str | Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -89,8 +89,8 @@ class CellMetric:
         keys: Its keys without diffs, one for each model and weighting that it is computed for.
         names: Names of its values: the metric's own, or those that it gives to several.
         edges: Scores that must be edges of the buckets.
-        read: Values by name of the key, [groups] each, from the cells of a key's model and weighting: numbers, or objects
-            that are TFMA's structured values.
+        read: Values by name of the key, [groups] each, from the cells of a key's model and weighting: numbers, or
+            objects that are TFMA's structured values.
     """
 
     metric: metric_types.Metric
