@@ -109,7 +109,7 @@ def test_the_module_makes_a_model():
     specs = {"distance": model.FeatureSpec("float32", (1,))}
     made = code("The module file")["model_fn"](model.ModelArguments(specs, "delayed", {}))
     assert isinstance(made, model.FederatedModel)
-    assert made.keras_model.input_names == ["distance"]
+    assert [tensor.name for tensor in made.keras_model.inputs] == ["distance"]
 
 
 @pytest.mark.parametrize("title", ["Where it runs", "A process of your own"])
