@@ -53,7 +53,7 @@ def main() -> int:
 def _run(name: str, contenders: list[str], folder: pathlib.Path) -> dict[str, Any]:
     data = folder / "data"
     workloads.write(workloads.WORKLOADS[name], data)
-    measured = {}
+    measured: dict[str, Any] = {}
     for contender in contenders:
         output = folder / contender
         shutil.rmtree(output, ignore_errors=True)
@@ -67,23 +67,23 @@ def _run(name: str, contenders: list[str], folder: pathlib.Path) -> dict[str, An
             "wall_seconds": found.wall_seconds,
             "cpu_seconds": found.cpu_seconds,
             "peak_gb": found.peak_mebibytes / 1024,
+            "work": json.loads((output / "work.json").read_text("utf-8")),
         }
-    if "floor" in measured:
-        measured["floor"]["wall_seconds"] = json.loads((folder / "floor" / "floor.json").read_text())["seconds"]
     for plain in {"tfma", "tfma_intervals"} & set(measured):
         if "ours" in measured:
             _require_equal(folder / "ours" / "evaluation", folder / plain / "evaluation", plain)
     return {**_ratios(measured), "contenders": measured}
 
 
-def _ratios(measured: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def _ratios(measured: Mapping[str, Any]) -> dict[str, float]:
     ratios: dict[str, float] = {}
     if "ours" in measured:
         ratios |= {"seconds": measured["ours"]["wall_seconds"], "peak_gb": measured["ours"]["peak_gb"]}
         for plain in {"tfma", "tfma_intervals"} & set(measured):
-            ratios[f"ours/{plain}"] = measured["ours"]["cpu_seconds"] / measured[plain]["cpu_seconds"]
+            ratios[f"ours/{plain}"] = measured["ours"]["work"]["cpu_seconds"] / measured[plain]["work"]["cpu_seconds"]
+            ratios[f"ours/{plain} with imports"] = measured["ours"]["cpu_seconds"] / measured[plain]["cpu_seconds"]
         if "floor" in measured:
-            ratios["ours/floor"] = measured["ours"]["wall_seconds"] / measured["floor"]["wall_seconds"]
+            ratios["ours/floor"] = measured["ours"]["work"]["wall_seconds"] / measured["floor"]["work"]["wall_seconds"]
     return ratios
 
 
@@ -108,8 +108,8 @@ def _metrics(folder: pathlib.Path) -> dict[bytes, dict[str, float]]:
 
 def _goals(measured: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     goals = [
-        ("silos_1000", "ours/tfma", 1 / 20, "CPU seconds of ours over TFMA's at 1,000 silos, at most 0.05"),
-        ("silos_10000", "ours/tfma", 1 / 20, "CPU seconds of ours over TFMA's at 10,000 silos, at most 0.05"),
+        ("silos_1000", "ours/tfma", 1 / 20, "CPU seconds over TFMA's at 1,000 silos, at most 0.05"),
+        ("silos_10000", "ours/tfma", 1 / 20, "the same at 10,000 silos, at most 0.05"),
         ("with_tfma_intervals", "ours/tfma_intervals", 1 / 50, "the same with intervals, 10,000 rows, at most 0.02"),
         ("silos_100000", "seconds", 90.0, "seconds at 100,000 silos with intervals, at most 90"),
         ("silos_100000", "peak_gb", 4.0, "gigabytes at 100,000 silos, at most 4"),
@@ -122,15 +122,16 @@ def _goals(measured: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
 
 
 def _show(name: str, fields: Mapping[str, Any]) -> None:
-    print(f"\n{name:22} {'wall s':>9} {'CPU s':>9} {'peak GB':>8}")
+    print(f"\n{name:22} {'wall s':>9} {'CPU s':>9} {'peak GB':>8} {'wall s':>9} {'CPU s':>9} after imports")
     for contender, values in fields["contenders"].items():
         print(
-            f"{contender:22} {values['wall_seconds']:9.3f} {values['cpu_seconds']:9.1f} {values['peak_gb']:8.2f}",
+            f"{contender:22} {values['wall_seconds']:9.1f} {values['cpu_seconds']:9.1f} {values['peak_gb']:8.2f} "
+            f"{values['work']['wall_seconds']:9.3f} {values['work']['cpu_seconds']:9.3f}",
             flush=True,
         )
-    for field in ("ours/tfma", "ours/tfma_intervals", "ours/floor"):
-        if field in fields:
-            print(f"{field:22} {fields[field]:9.3g}")
+    for field, value in fields.items():
+        if field.startswith("ours/"):
+            print(f"{field:36} {value:9.3g}")
 
 
 if __name__ == "__main__":
