@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.post_export_metrics import metric_keys
 
 from benchmarks.fairness import workloads
 from benchmarks.trainer import machine, process_tree
@@ -88,11 +89,16 @@ def _ratios(measured: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _require_equal(ours: pathlib.Path, theirs: pathlib.Path, name: str) -> None:
-    """Raises AssertionError unless every metric of every slice is TFMA's."""
+    """Raises AssertionError unless every metric of every slice is TFMA's, where TFMA has one.
+
+    Its intervals leave a slice without any metric if a bootstrap sample has no row of it.
+    """
     found, expected = _metrics(ours), _metrics(theirs)
     assert set(found) == set(expected), f"{name}: other slices"
     for slice_key, metrics in expected.items():
         for key, value in metrics.items():
+            if key == metric_keys.ERROR_METRIC:
+                continue
             own = found[slice_key][key]
             assert abs(own - value) <= _TOLERANCE or (own != own and value != value), (name, slice_key, key, own, value)
 
@@ -110,7 +116,7 @@ def _goals(measured: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     goals = [
         ("silos_1000", "ours/tfma", 1 / 20, "CPU seconds over TFMA's at 1,000 silos, at most 0.05"),
         ("silos_10000", "ours/tfma", 1 / 20, "the same at 10,000 silos, at most 0.05"),
-        ("with_tfma_intervals", "ours/tfma_intervals", 1 / 50, "the same with intervals, 10,000 rows, at most 0.02"),
+        ("with_tfma_intervals", "ours/tfma_intervals", 1 / 50, "the same with intervals, at most 0.02"),
         ("silos_100000", "seconds", 90.0, "seconds at 100,000 silos with intervals, at most 90"),
         ("silos_100000", "peak_gb", 4.0, "gigabytes at 100,000 silos, at most 4"),
     ]

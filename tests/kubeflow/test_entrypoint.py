@@ -16,6 +16,7 @@ RELEASES = sorted(driver.RELEASES)
 TFX_TYPES = {
     "silo_examples": "SiloExamples",
     "silo_models": "SiloModels",
+    "local_models": "SiloModels",
     "examples": "Examples",
     "model": "Model",
     "model_blessing": "ModelBlessing",

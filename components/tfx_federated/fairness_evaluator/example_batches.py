@@ -14,7 +14,7 @@ from tfx_bsl.tfxio import record_based_tfxio
 
 from tfx_federated import example_shards
 
-_ROWS_IN_BATCH = 4096
+_ROWS_IN_BATCH = 16384
 
 
 def read(shards: Sequence[example_shards.ExampleShard]) -> beam.PTransform:

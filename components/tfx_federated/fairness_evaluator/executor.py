@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import logging
 import os
@@ -43,9 +45,20 @@ _FAILURES_IN_REASON = 10
 _MANY_SILOS = 200_000
 
 
+@contextlib.contextmanager
+def _collecting_new_objects_only() -> Iterator[None]:
+    # The imports leave a million objects; walking them in each full collection is a sixth of an evaluation's time.
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Executor for FairnessEvaluator."""
 
+    @_collecting_new_objects_only()
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
