@@ -46,7 +46,7 @@ BENCHMARK_ARGUMENTS ?=
 benchmark-trainer: setup $(ENVIRONMENTS)/benchmark-pfl/.complete $(ENVIRONMENTS)/benchmark-flower/.complete
 	PYTHONPATH=components:. $(TFF)/bin/python -m benchmarks.trainer $(BENCHMARK_ARGUMENTS)
 
-# The FairnessEvaluator beside TFMA's own evaluator and NumPy; about 15 minutes on two cores.
+# The FairnessEvaluator beside TFMA's own evaluator and NumPy; about 20 minutes on two cores.
 benchmark-fairness: setup
 	PYTHONPATH=components:. $(TFX)/bin/python -m benchmarks.fairness $(BENCHMARK_ARGUMENTS)
 

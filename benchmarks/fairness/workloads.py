@@ -46,7 +46,6 @@ WORKLOADS = {
     "silos_1000": Workload(200_000, 1_000),
     "silos_10000": Workload(200_000, 10_000),
     "silos_100000": Workload(200_000, 100_000),
-    "with_tfma_intervals": Workload(50_000, 1_000),
 }
 
 
