@@ -23,9 +23,3 @@ def test_the_component_of_the_readme_can_be_made():
     exec(code, namespace)
     component = namespace["with_fairness"](Producer(), Producer())
     assert set(component.outputs) == {"evaluation", "blessing", "report"}
-
-
-def test_every_file_that_the_readme_links_to_is_there():
-    root = pathlib.Path(__file__).parents[1]
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert [link for link in links if not (root / link).exists()] == []
