@@ -52,11 +52,25 @@ def test_a_saved_model_predicts_as_keras_does(job, tmp_path):
     np.testing.assert_allclose(loaded.predict(features), keras_model(features, training=False), rtol=1e-6)
 
 
-def test_each_row_is_answered_by_its_silos_model_and_unknown_silos_by_nan(job, tmp_path):
+@pytest.mark.parametrize(
+    ("copied_in_a_call", "at_once"),
+    [(1 << 16, 1 << 24), (1 << 16, 60), (0, 1 << 24)],
+    ids=["one call", "chunks", "silos"],
+)
+@pytest.mark.parametrize("trunk_is_shared", [False, True])
+def test_each_row_is_answered_by_its_silos_model_and_unknown_silos_by_nan(
+    job, tmp_path, monkeypatch, copied_in_a_call, at_once, trunk_is_shared
+):
+    monkeypatch.setattr(prediction, "_NUMBERS_COPIED_IN_A_CALL", copied_in_a_call)
+    monkeypatch.setattr(prediction, "_NUMBERS_AT_ONCE", at_once)
     models = {name: branched_model().keras_model for name in ["a", "b", "c/é"]}
     random = np.random.default_rng(5)
     for model in models.values():
         model.set_weights([random.random(weight.shape).astype(np.float32) for weight in model.get_weights()])
+    if trunk_is_shared:
+        trunk = models["a"].get_weights()[:-2]
+        for model in models.values():
+            model.set_weights([*trunk, *model.get_weights()[-2:]])
     stacked = [
         np.stack(values)
         for values in zip(*[[v.numpy() for v in model.trainable_variables] for model in models.values()], strict=True)
