@@ -1,135 +1,186 @@
-"""One input shard: rows in, parts and a record of what was done out."""
+"""One input shard: rows in, files and a record of what was done out."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import tensorflow as tf
 from apache_beam.utils import shared
 
-from tfx_federated import example_shards, whole_files
-from tfx_federated.beam_batch_inferrer.rows import OUTPUT_FORMATS, Rows
-from tfx_federated.beam_batch_inferrer.serving_signature import ServingSignature
-from tfx_federated.beam_batch_inferrer.silo_column import SiloColumnReader
-from tfx_federated.beam_batch_inferrer.silo_parts import SiloCounts, SiloParts
-from tfx_federated.example_shards import ExampleShard, ShardError
+from tfx_federated.beam_batch_inferrer import added_predictions, row_batches, row_ids, shard_record, work_folder
+from tfx_federated.beam_batch_inferrer.example_features import ExampleFeatures
+from tfx_federated.beam_batch_inferrer.layouts import LAYOUTS
+from tfx_federated.beam_batch_inferrer.model_files import ModelFiles
+from tfx_federated.beam_batch_inferrer.output_formats import OUTPUT_FORMATS
+from tfx_federated.beam_batch_inferrer.parquet_columns import ParquetFeatures
+from tfx_federated.beam_batch_inferrer.progress import Progress
+from tfx_federated.beam_batch_inferrer.row_batches import RowBatch, Shard
+from tfx_federated.beam_batch_inferrer.row_scoring import ROW_ID, SHAPE, SILO, RowScorer, ScoredBatch
+from tfx_federated.beam_batch_inferrer.settings import Settings
+from tfx_federated.beam_batch_inferrer.shard_files import ShardFiles
+from tfx_federated.beam_batch_inferrer.shard_record import ShardRecord
+from tfx_federated.beam_batch_inferrer.work_folder import DEAD_LETTERS, WorkFolder
+from tfx_federated.example_shards import ShardError
 
-# Bounds the memory of a worker to about three times as much, whatever the size of the shards.
+# Bounds the memory of a worker to a few times as much, whatever the size of the shards.
 _BUFFER_BYTES = 64 << 20
-
-
-@dataclasses.dataclass
-class ShardRecord:
-    """What came of one shard.
-
-    Attributes:
-        rows: Rows read.
-        outputs: By output name, type and shape per row of the predictions; empty for a shard without rows.
-        silos: What each silo got.
-        problem: Why the shard cannot be scored; None if it was.
-    """
-
-    rows: int = 0
-    outputs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    silos: list[SiloCounts] = dataclasses.field(default_factory=list)
-    problem: str | None = None
+# Where no bad row is allowed, a shard with so many is given up: each takes calls of the model to find.
+_MOST_DEAD_LETTERS = 1000
 
 
 class ScoreShard(beam.DoFn):
-    """Scores a shard and writes its `ShardRecord` to `<record_uri>/<number>.json`.
+    """Scores a shard, unless a former attempt did, and writes its `ShardRecord`.
 
     A `ShardError` becomes part of the record: Beam would repeat the shard in vain and hide the reason in a traceback.
     """
 
     def __init__(
         self,
-        model_path: str,
-        model_handle: shared.Shared,
-        silo_key: str,
-        output_uri: str,
-        record_uri: str,
-        output_format: str,
-        batch_size: int,
+        models: ModelFiles,
+        handle: shared.Shared,
+        settings: Settings,
+        feature_types: Mapping[str, tf.DType],
+        folder: WorkFolder,
+        metadata: Mapping[str, str],
     ) -> None:
-        """Keeps the settings; the model is loaded once per process.
+        """Keeps what it is given; the models are loaded once per process.
 
         Args:
-            model_path: Folder of the SavedModel.
-            model_handle: Names the loaded model among the threads of a process.
-            silo_key: Name of the feature that holds the silo.
-            output_uri: Folder of the partitions.
-            record_uri: Existing folder of the records.
-            output_format: A key of `OUTPUT_FORMATS`.
-            batch_size: Most rows in one call of the model, at least 1.
+            models: The models.
+            handle: Names the loaded models among the threads of a process.
+            settings: The settings.
+            feature_types: Types of the row id and of the features passed through, where the rows are tf.Examples.
+            folder: Takes files and records.
+            metadata: What Parquet files of results hold beside the rows.
         """
         super().__init__()
-        self._model_path = model_path
-        self._model_handle = model_handle
-        self._silo_key = silo_key
-        self._output_uri = output_uri
-        self._record_uri = record_uri
-        self._output_format = output_format
-        self._batch_size = batch_size
+        self._model_files = models
+        self._handle = handle
+        self._settings = settings
+        self._feature_types = dict(feature_types)
+        self._folder = folder
+        self._metadata = dict(metadata)
 
     def setup(self) -> None:
-        """Loads the model, unless this process has it."""
-        self._signature = load_model(self._model_handle, self._model_path)
-        self._silo_reader = SiloColumnReader(self._silo_key)
+        """Loads the models, unless this process has them."""
+        settings = self._settings
+        settings.model_options.apply()
+        # Held here as well: the handle does not keep it.
+        self._models = self._model_files.load(self._handle)
+        self._format = OUTPUT_FORMATS[settings.output_format]
+        keeps_records = self._format.keeps_records or settings.write_examples
+        self._scorer = RowScorer(self._models, settings.row_id, settings.passthrough_features, keeps_records)
+        self._read: Callable[..., Iterator[RowBatch]]
+        if self._model_files.on_features:
+            columns = ParquetFeatures(settings.silo_key, settings.named_features, self._models.input_names)
+            self._read = functools.partial(row_batches.read_parquet, features=columns)
+        else:
+            features = ExampleFeatures(settings.silo_key, self._feature_types)
+            self._read = functools.partial(row_batches.read_examples, features=features)
+        self._progress = Progress()
 
-    def process(self, element: ExampleShard) -> None:
+    def process(self, element: Shard) -> None:
         """Scores one shard."""
-        record = ShardRecord()
+        if shard_record.is_finished(self._folder, element):
+            return
+        record = ShardRecord(work_folder.fingerprint(element.uri))
         try:
             self._score(element, record)
         except ShardError as error:
             record.problem = str(error)
-        whole_files.write_json(record_path(self._record_uri, element), dataclasses.asdict(record))
+        shard_record.write(self._folder, element, record)
 
-    def _score(self, shard: ExampleShard, record: ShardRecord) -> None:
-        parts = SiloParts(self._output_uri, shard, OUTPUT_FORMATS[self._output_format], _BUFFER_BYTES)
-        for batch in example_shards.read_batches(shard, self._batch_size):
+    def _score(self, shard: Shard, record: ShardRecord) -> None:
+        results, letters = self._files(shard, record)
+        counts: Counter[tuple[str | None, str]] = Counter()
+        with self._examples_writer(shard) as write_examples:
+            for batch in self._scored_batches(shard, record):
+                with self._progress.stage("write"):
+                    for table in batch.scored:
+                        record.outputs = record.outputs or _outputs(table.schema)
+                        results.add(table)
+                    for table in batch.dead_letters:
+                        silos, reasons = table.column(SILO).to_pylist(), table.column("reason").to_pylist()
+                        counts.update(zip(silos, reasons, strict=True))
+                        letters.add(table)
+                    write_examples(batch.scored)
+                self._give_up(shard, record.rows, counts)
+            with self._progress.stage("write"):
+                results.flush()
+                letters.flush()
+        record.files, record.index = results.written, results.index
+        record.dead_letter_files = [
+            dataclasses.replace(file, path=f"{DEAD_LETTERS}/{file.path}") for file in letters.written
+        ]
+        record.dead_letters = [(silo, reason, rows) for (silo, reason), rows in counts.items()]
+
+    def _scored_batches(self, shard: Shard, record: ShardRecord) -> Iterator[ScoredBatch]:
+        settings = self._settings
+        batches = self._read(shard, batch_size=settings.batch_size, batch_bytes=settings.batch_bytes)
+        while True:
+            with self._progress.stage("read"):
+                rows: RowBatch | None = next(batches, None)
+            if rows is None:
+                return
             try:
-                silos = self._silo_reader.read(batch)
-                outputs = self._signature.predict(batch)
-                positions = np.arange(record.rows, record.rows + len(batch))
-                parts.add(silos, Rows(shard.split, shard.source, positions, batch.numpy(), outputs))
+                with self._progress.stage("score"):
+                    batch = self._scorer.score(rows)
             except ShardError as error:
                 raise ShardError(
-                    f"shard {shard.source} ({shard.uri}), batch that starts at row {record.rows}: {error}"
+                    f"shard {shard.source} ({shard.uri}), batch that starts at row {rows.positions[0]}: {error}"
                 ) from None
-            record.outputs = {
-                name: {"dtype": "string" if array.dtype == object else array.dtype.name, "shape": list(array.shape[1:])}
-                for name, array in outputs.items()
-            }
-            record.rows += len(batch)
-        parts.flush()
-        record.silos = parts.counts
+            record.rows += len(rows.positions)
+            self._progress.count(len(rows.positions), sum(map(len, batch.dead_letters)), shard.source)
+            yield batch
+
+    def _give_up(self, shard: Shard, rows: int, counts: Counter[tuple[str | None, str]]) -> None:
+        if self._settings.maximum_dead_letter_share == 0 and counts.total() >= _MOST_DEAD_LETTERS:
+            reasons = Counter(reason for _, reason in counts.elements())
+            described = ", ".join(f"{reason}: {number}" for reason, number in reasons.most_common())
+            raise ShardError(
+                f"shard {shard.source} ({shard.uri}): {counts.total()} of the first {rows} rows cannot be scored "
+                f"({described})"
+            )
+
+    def _files(self, shard: Shard, record: ShardRecord) -> tuple[ShardFiles, ShardFiles]:
+        """Returns what takes the results, and what takes the dead letters."""
+        layout = LAYOUTS[self._settings.layout]
+
+        def write_row_ids(flush: int, table: pa.Table) -> None:
+            if ROW_ID in table.column_names:
+                record.row_id_files.append(f"{shard.number:05d}-{flush:05d}")
+                row_ids.write(f"{self._folder.row_ids}/{record.row_id_files[-1]}", table.column(ROW_ID))
+
+        results = ShardFiles(
+            self._folder.results, shard, layout, self._format, _BUFFER_BYTES, self._metadata, write_row_ids
+        )
+        with_records = dataclasses.replace(OUTPUT_FORMATS["parquet"], keeps_records=True)
+        folder = f"{self._folder.results}/{DEAD_LETTERS}"
+        return results, ShardFiles(folder, shard, layout, with_records, _BUFFER_BYTES, self._metadata)
+
+    def _examples_writer(self, shard: Shard) -> contextlib.AbstractContextManager[added_predictions.Write]:
+        if self._settings.write_examples:
+            return added_predictions.writer(self._folder.output_examples, shard)
+        return contextlib.nullcontext(lambda scored: None)
 
 
-def load_model(model_handle: shared.Shared, model_path: str) -> ServingSignature:
-    """Returns the model of this process, loading it the first time.
-
-    Raises:
-        ValueError: As `ServingSignature`.
-    """
-    return model_handle.acquire(lambda: ServingSignature(model_path), tag=model_path)
-
-
-def record_path(record_uri: str, shard: ExampleShard) -> str:
-    """Returns the file of a shard's record."""
-    return f"{record_uri}/{shard.number:05d}.json"
-
-
-def read_record(record_uri: str, shard: ExampleShard) -> ShardRecord:
-    """Reads what `ScoreShard` wrote.
-
-    Raises:
-        ValueError: There is no record: no worker finished the shard.
-    """
-    try:
-        fields = whole_files.read_json(record_path(record_uri, shard))
-    except OSError as error:
-        raise ValueError(f"no worker finished shard {shard.source} ({shard.uri}); run the component again") from error
-    return ShardRecord(**{**fields, "silos": [SiloCounts(**counts) for counts in fields["silos"]]})
+def _outputs(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """Returns type and shape per row of each output."""
+    outputs = {}
+    for field in schema:
+        if field.metadata and SHAPE in field.metadata:
+            kind = field.type
+            while pa.types.is_list(kind):
+                kind = kind.value_type
+            dtype = "string" if pa.types.is_binary(kind) else np.dtype(kind.to_pandas_dtype()).name
+            outputs[field.name] = {"dtype": dtype, "shape": json.loads(field.metadata[SHAPE])}
+    return outputs

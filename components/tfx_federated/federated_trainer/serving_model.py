@@ -1,4 +1,4 @@
-"""The SavedModel that a pipeline serves: serialized raw tf.Examples in, predictions out, the Transform graph inside."""
+"""The SavedModel that a pipeline serves: raw rows in, predictions out, the Transform graph inside."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
+_ROW_LENGTHS = "_row_lengths"
+
 
 def save(
     path: str, inner_path: str | os.PathLike[str], features: ModelFeatures, silo: SiloFeature | None = None
 ) -> None:
-    """Saves a model of the TFF side behind a signature on serialized examples.
+    """Saves a model of the TFF side behind a signature on serialized examples, and one on raw features.
 
     Args:
-        path: Folder to write, a SavedModel with the signature `serving_default`: `examples`, a string tensor of shape
-            (batch,), to `predictions`.
+        path: Folder to write, a SavedModel with two signatures to `predictions`. `serving_default` takes `examples`, a
+            string tensor of shape (batch,). `features` takes a tensor for each raw feature, see
+            `ModelFeatures.tensor_specs`; it is left out where they have no such tensors.
         inner_path: SavedModel with `predict`, see `tff_runtime.prediction`.
         features: How an example becomes the model's features.
         silo: How an example's silo is read, for a model that routes by silo.
     """
-    tf.saved_model.save(
-        module := _ServingModel(tf.saved_model.load(os.fspath(inner_path)), features, silo),
-        path,
-        signatures={"serving_default": module.serve},
-    )
+    module = _ServingModel(tf.saved_model.load(os.fspath(inner_path)), features, silo)
+    signatures = {"serving_default": module.serve}
+    specs = features.tensor_specs()
+    if specs is not None:
+        signatures["features"] = module.serve_features.get_concrete_function(**specs)
+    tf.saved_model.save(module, path, signatures=signatures)
 
 
 class ModelFeatures(tf.Module):
-    """Serialized raw examples to features: through the Transform graph, or by the schema alone."""
+    """Raw rows to features: through the Transform graph, or by the schema alone."""
 
     def __init__(
         self, raw_specs: Mapping[str, Any], label_key: str, transform_output: tft.TFTransformOutput | None = None
@@ -49,7 +53,39 @@ class ModelFeatures(tf.Module):
 
     def __call__(self, examples: tf.Tensor) -> Mapping[str, Any]:
         """Returns the features of a batch of serialized examples by name."""
-        raw = tf.io.parse_example(examples, self._raw_specs)
+        return self._transformed(tf.io.parse_example(examples, self._raw_specs))
+
+    def tensor_specs(self) -> dict[str, tf.TensorSpec] | None:
+        """Returns the tensors that `of_tensors` takes, by name.
+
+        A feature of fixed length is one tensor, of shape (batch, *shape). One of variable length is two: its values,
+        row after row, and `<name>_row_lengths`, int64 of shape (batch,). None if a feature is of another kind, or its
+        name cannot be that of a signature's input.
+        """
+        specs = {}
+        for name, spec in self._raw_specs.items():
+            if not name.isidentifier():
+                return None
+            if isinstance(spec, tf.io.FixedLenFeature):
+                specs[name] = tf.TensorSpec([None, *spec.shape], spec.dtype, name=name)
+            elif isinstance(spec, tf.io.VarLenFeature):
+                specs[name] = tf.TensorSpec([None], spec.dtype, name=name)
+                specs[name + _ROW_LENGTHS] = tf.TensorSpec([None], tf.int64, name=name + _ROW_LENGTHS)
+            else:
+                return None
+        return specs
+
+    def of_tensors(self, tensors: Mapping[str, tf.Tensor]) -> Mapping[str, Any]:
+        """Returns the features of a batch of raw features by name."""
+        raw = {}
+        for name, spec in self._raw_specs.items():
+            raw[name] = tensors[name]
+            if isinstance(spec, tf.io.VarLenFeature):
+                lengths = tensors[name + _ROW_LENGTHS]
+                raw[name] = tf.RaggedTensor.from_row_lengths(tensors[name], lengths).to_sparse()
+        return self._transformed(raw)
+
+    def _transformed(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._transform(raw) if self._transform is not None else raw
 
 
@@ -95,7 +131,13 @@ class _ServingModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = self._features(examples)
+        return self._predict(self._features(examples))
+
+    @tf.function
+    def serve_features(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._predict(self._features.of_tensors(tensors))
+
+    def _predict(self, features: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         inputs = {name: features[name] for name in self._names}
         if self._silo is None:
             return {"predictions": self._inner.predict(inputs)}

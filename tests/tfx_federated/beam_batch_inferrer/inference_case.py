@@ -8,10 +8,15 @@ import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
+from pyarrow import parquet
+from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
+from tfx_federated import artifacts
 from tfx_federated.beam_batch_inferrer import executor
 
 BEAM_PIPELINE_ARGS = [
@@ -71,9 +76,17 @@ class _Model(tf.Module):
 
 
 def save_model(uri: str, outputs: Callable[[dict], dict], features: dict | None = None) -> standard_artifacts.Model:
-    """Saves a model whose signature parses `features` and returns `outputs(parsed)`."""
-    module = _Model(outputs, features or FEATURES)
-    tf.saved_model.save(module, f"{uri}/Format-Serving", signatures={"serving_default": module.serve})
+    """Saves a model whose signatures return `outputs(features)`.
+
+    `serving_default` parses the features from tf.Examples, `features` takes a tensor for each, of fixed length.
+    """
+    features = features or FEATURES
+    module = _Model(outputs, features)
+    specs = {name: tf.TensorSpec([None, *spec.shape], spec.dtype, name=name) for name, spec in features.items()}
+    on_features = tf.function(lambda **parsed: outputs(parsed)).get_concrete_function(**specs)
+    tf.saved_model.save(
+        module, f"{uri}/Format-Serving", signatures={"serving_default": module.serve, "features": on_features}
+    )
     return model_artifact(uri)
 
 
@@ -96,21 +109,39 @@ def run(
     examples: Sequence[standard_artifacts.Examples],
     uri: str,
     blessing: standard_artifacts.ModelBlessing | None = None,
+    silo_models: artifacts.SiloModels | None = None,
+    output_examples: standard_artifacts.Examples | None = None,
     **properties: object,
 ) -> standard_artifacts.InferenceResult:
     """Runs the executor on Beam and returns the output artifact."""
     result = standard_artifacts.InferenceResult()
     result.uri = str(uri)
     inputs = {"model": [model], "examples": list(examples)}
-    if blessing:
-        inputs["model_blessing"] = [blessing]
+    inputs |= {"model_blessing": [blessing]} if blessing else {}
+    inputs |= {"silo_models": [silo_models]} if silo_models else {}
+    outputs = {"inference_result": [result]}
+    outputs |= {"output_examples": [output_examples]} if output_examples else {}
     context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(BEAM_PIPELINE_ARGS))
-    executor.Executor(context).Do(
-        inputs,
-        {"inference_result": [result]},
-        {"silo_key": "company", "splits": None, "output_format": "parquet", "batch_size": 4096, **properties},
-    )
+    executor.Executor(context).Do(inputs, outputs, {"silo_key": "company", **properties})
     return result
+
+
+def parquet_artifact(uri: str, tables: dict[str, pa.Table], row_group_size: int = 1000) -> standard_artifacts.Examples:
+    """Writes an Examples artifact of Parquet files, as ExampleGen marks it.
+
+    Args:
+        uri: Its folder.
+        tables: Rows by `<split>/<file name>`.
+        row_group_size: Rows in a row group.
+    """
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(uri)
+    artifact.split_names = artifact_utils.encode_split_names(list(dict.fromkeys(name.split("/")[0] for name in tables)))
+    examples_utils.set_payload_format(artifact, example_gen_pb2.PayloadFormat.FORMAT_PARQUET)
+    for name, table in tables.items():
+        os.makedirs(os.path.dirname(f"{uri}/Split-{name}"), exist_ok=True)
+        parquet.write_table(table, f"{uri}/Split-{name}", row_group_size=row_group_size)
+    return artifact
 
 
 def digests(uri: str) -> dict[str, str]:

@@ -1,12 +1,14 @@
 import os
-import urllib.parse
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 from pyarrow import dataset, parquet
 from tensorflow_serving.apis import prediction_log_pb2
+from tfx.components.bulk_inferrer import prediction_to_example_utils
+from tfx.proto import bulk_inferrer_pb2
 from tfx.types import standard_artifacts
 
 from tests.tfx_federated.beam_batch_inferrer.inference_case import (
@@ -20,6 +22,7 @@ from tests.tfx_federated.beam_batch_inferrer.inference_case import (
     write_shard,
 )
 from tfx_federated.beam_batch_inferrer import inference_results
+from tfx_federated.beam_batch_inferrer.layouts import LAYOUTS
 
 HOSTILE = ["a/b", "..", ".", "%2F", 'it\'s "<b>"', "Zürich €", "a\nb", "x" * 300, "A", "a", "007"]
 HOSTILE += ["__HIVE_DEFAULT_PARTITION__"]
@@ -45,9 +48,14 @@ def hostile_examples(tmp_path_factory):
     ]
 
 
-@pytest.fixture(scope="module")
-def hostile_result(tmp_path_factory, sigmoid_model, hostile_examples):
-    return run(sigmoid_model, hostile_examples, tmp_path_factory.mktemp("out") / "result", batch_size=5)
+@pytest.fixture(scope="module", params=list(LAYOUTS))
+def hostile_result(request, tmp_path_factory, sigmoid_model, hostile_examples):
+    uri = tmp_path_factory.mktemp("out") / "result"
+    return run(sigmoid_model, hostile_examples, uri, batch_size=5, layout=request.param)
+
+
+def layout_of(result):
+    return inference_results.read_manifest(result.uri)["layout"]
 
 
 def rows_by_silo():
@@ -71,34 +79,48 @@ def test_every_row_is_scored_in_the_partition_of_its_silo(hostile_result):
         assert list(table["split"]) == [key[0].split("/")[1].removeprefix("Split-") for key in keys]
 
 
-def test_files_are_those_of_the_manifest_and_hold_one_silo_each(hostile_result):
-    manifest = inference_results.read_manifest(hostile_result.uri)
+def test_files_are_those_of_the_manifest(hostile_result):
+    files = {file["path"]: file["sha256"] for file in inference_results.read_manifest(hostile_result.uri)["files"]}
+    found = digests(hostile_result.uri)
+    assert set(found) == {*files, "_manifest.json", "_index.parquet"}
+    assert {path: found[path] for path in files} == files
+
+
+def test_no_file_and_no_run_of_the_index_mixes_silos(hostile_result):
+    """Every file is read back, and each of its rows compared with the silo of its example."""
     silo_of_row = {key: silo for silo, rows in rows_by_silo().items() for key in rows}
-    listed = {f"{entry['folder']}/{name}": entry for entry in manifest["silos"] for name in entry["files"]}
-    assert set(digests(hostile_result.uri)) == {*listed, "_manifest.json"}
-    for path, entry in listed.items():
-        table = parquet.read_table(f"{hostile_result.uri}/{path}", partitioning=None)
-        rows = zip(table["source"].to_pylist(), table["row"].to_pylist(), strict=True)
-        assert {silo_of_row[key] for key in rows} == {entry["silo"]}
+    index = parquet.read_table(f"{hostile_result.uri}/_index.parquet").to_pylist()
+    seen = set()
+    for file in inference_results.read_manifest(hostile_result.uri)["files"]:
+        table = parquet.read_table(f"{hostile_result.uri}/{file['path']}", partitioning=None)
+        rows = list(zip(table["source"].to_pylist(), table["row"].to_pylist(), strict=True))
+        runs = [entry for entry in index if entry["path"] == file["path"]]
+        if layout_of(hostile_result) == "silo_folders":
+            assert len(runs) == 1
+        else:
+            assert table["silo"].to_pylist() == [silo_of_row[row] for row in rows]
+        for entry in runs:
+            of_run = rows[entry["first_row"] : entry["first_row"] + entry["rows"]]
+            assert len(of_run) == entry["rows"]
+            assert {silo_of_row[row] for row in of_run} == {entry["silo"]}
+            assert seen.isdisjoint(of_run)
+            seen.update(of_run)
+    assert seen == set(silo_of_row)
 
 
-def test_pyarrow_reads_the_partitions(hostile_result):
-    table = dataset.dataset(
-        hostile_result.uri, format="parquet", partitioning=inference_results.PARTITIONING
-    ).to_table()
+def test_pyarrow_and_pandas_read_the_results(hostile_result):
+    partitioning = inference_results.PARTITIONING if layout_of(hostile_result) == "silo_folders" else None
+    table = dataset.dataset(hostile_result.uri, format="parquet", partitioning=partitioning).to_table()
     silo_of_row = {key: silo for silo, rows in rows_by_silo().items() for key in rows}
     assert table.num_rows == len(RECORDS)
     for row in table.to_pylist():
         silo = silo_of_row[(row["source"], row["row"])]
-        if silo == "__HIVE_DEFAULT_PARTITION__" or (silo and len(silo) > 255):
+        is_digest = silo == "__HIVE_DEFAULT_PARTITION__" or (silo and len(silo) > 255)
+        if partitioning and is_digest:
             assert "@" in row["silo"]
         else:
             assert row["silo"] == silo
-
-
-def test_pandas_reads_the_partitions(hostile_result):
-    frame = pd.read_parquet(hostile_result.uri, partitioning=inference_results.PARTITIONING)
-    assert len(frame) == len(RECORDS)
+    frame = pd.read_parquet(hostile_result.uri, partitioning=partitioning)
     assert (frame["silo"] == "007").sum() == len(rows_by_silo()["007"])
 
 
@@ -112,7 +134,7 @@ def test_counts_are_on_the_artifact_and_in_the_manifest(hostile_result, hostile_
     manifest = inference_results.read_manifest(hostile_result.uri)
     assert manifest["rows_in"] == manifest["rows_scored"] == len(RECORDS)
     assert manifest["rows_without_silo"] == without
-    assert manifest["model"] == sigmoid_model.uri
+    assert manifest["model"] == {"uri": sigmoid_model.uri, "version": None}
     assert manifest["examples"] == [artifact.uri for artifact in hostile_examples]
     assert manifest["splits"] == ["train", "eval"]
     assert manifest["outputs"] == {"score": {"dtype": "float32", "shape": [1]}}
@@ -120,7 +142,7 @@ def test_counts_are_on_the_artifact_and_in_the_manifest(hostile_result, hostile_
 
 
 def test_same_inputs_give_the_same_files(tmp_path, sigmoid_model, hostile_examples, hostile_result):
-    again = run(sigmoid_model, hostile_examples, tmp_path / "again", batch_size=5)
+    again = run(sigmoid_model, hostile_examples, tmp_path / "again", batch_size=5, layout=layout_of(hostile_result))
     assert digests(again.uri) == digests(hostile_result.uri)
 
 
@@ -129,14 +151,18 @@ def test_one_split_of_several(tmp_path, sigmoid_model, hostile_examples):
     assert result.get_int_custom_property("rows") == len(records_of(0))
 
 
-def test_prediction_logs_are_partitioned_and_hold_the_example(tmp_path, sigmoid_model, hostile_examples):
-    result = run(sigmoid_model, hostile_examples, tmp_path / "out", output_format="tfrecord")
+def records_of_silo(result, silo):
+    for place in inference_results.silo_rows(result.uri, silo):
+        found = tf.data.TFRecordDataset(place.uri, compression_type="GZIP").skip(place.first_row).take(place.rows)
+        yield from (record.numpy() for record in found)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_prediction_logs_are_partitioned_and_hold_the_example(tmp_path, sigmoid_model, hostile_examples, layout):
+    result = run(sigmoid_model, hostile_examples, tmp_path / "out", output_format="prediction_log", layout=layout)
     for silo, rows in rows_by_silo().items():
-        files = inference_results.silo_files(result.uri, silo)
-        logs = [
-            prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log
-            for record in tf.data.TFRecordDataset(files, compression_type="GZIP")
-        ]
+        records = records_of_silo(result, silo)
+        logs = [prediction_log_pb2.PredictionLog.FromString(record).predict_log for record in records]
         parsed = [
             tf.train.Example.FromString(tf.make_ndarray(log.request.inputs["examples"])[0]).features.feature
             for log in logs
@@ -148,8 +174,33 @@ def test_prediction_logs_are_partitioned_and_hold_the_example(tmp_path, sigmoid_
         assert sorted(x) == sorted(rows.values())
         scores = [tf.make_ndarray(log.response.outputs["score"])[0, 0] for log in logs]
         np.testing.assert_allclose(scores, expected_score(x), rtol=1e-6)
-    with pytest.raises(ValueError, match="are tfrecord; read the files"):
-        inference_results.read_silo(result.uri, "a/b")
+
+
+def test_bulk_inferrers_consumers_read_the_prediction_logs(tmp_path, sigmoid_model):
+    examples = examples_artifact(tmp_path / "examples", {"eval/x": [example(1.0, "a")]})
+    result = run(sigmoid_model, [examples], tmp_path / "out", output_format="prediction_log")
+    spec = text_format.Parse(
+        """output_columns_spec { predict_output { output_columns { output_key: "score" output_column: "s" } } }""",
+        bulk_inferrer_pb2.OutputExampleSpec(),
+    )
+    (log,) = map(prediction_log_pb2.PredictionLog.FromString, records_of_silo(result, "a"))
+    features = prediction_to_example_utils.convert(log, spec).features.feature
+    assert features["s"].float_list.value[0] == pytest.approx(expected_score(1.0))
+    assert features["company"].bytes_list.value == [b"a"]
+
+
+def test_examples_hold_the_predictions_as_features(tmp_path, sigmoid_model):
+    examples = examples_artifact(tmp_path / "examples", {"eval/x": [example(1.0, "a"), example(2.0, "b")]})
+    result = run(sigmoid_model, [examples], tmp_path / "out", output_format="tf_example", passthrough_features='["x"]')
+    (record,) = records_of_silo(result, "b")
+    features = tf.train.Example.FromString(record).features.feature
+    assert {name: list(getattr(feature, feature.WhichOneof("kind")).value) for name, feature in features.items()} == {
+        "split": [b"eval"],
+        "source": [b"0/Split-eval/x"],
+        "row": [1],
+        "score": [pytest.approx(expected_score(2.0))],
+        "x": [2.0],
+    }
 
 
 def test_no_call_of_the_model_exceeds_the_batch_size(tmp_path):
@@ -175,7 +226,7 @@ def test_split_without_rows_gives_whole_results_without_rows(tmp_path, sigmoid_m
     manifest = inference_results.read_manifest(result.uri)
     assert (manifest["scored"], manifest["rows_in"], manifest["silos"], manifest["outputs"]) == (True, 0, [], {})
     assert result.get_int_custom_property("rows") == 0
-    assert set(digests(result.uri)) == {"_manifest.json"}
+    assert set(digests(result.uri)) == {"_manifest.json", "_index.parquet"}
 
 
 def blessing_of(uri, blessed):
@@ -210,25 +261,7 @@ def refused(tmp_path, model, records, match, error=ValueError, **properties):
 
 def test_nan_prediction_is_refused_by_silo_and_count(tmp_path, sigmoid_model):
     records = [example(x, silo) for x, silo in [(1.0, "a"), (np.nan, "b"), (np.nan, "b"), (1.0, "b")]]
-    refused(tmp_path, sigmoid_model, records, "output 'score' is NaN for 2 of 3 rows of silo 'b'")
-
-
-def test_missing_feature_is_refused_by_shard_and_name(tmp_path, sigmoid_model):
-    records = [example(1.0, "a")] * 4 + [example(None, "secret")]
-    error = refused(
-        tmp_path,
-        sigmoid_model,
-        records,
-        r"1 of 1 shards cannot be scored. shard 0/Split-eval/x-0 .*batch that starts at row 4: .*Feature: x ",
-        batch_size=2,
-    )
-    assert "secret" not in str(error)
-
-
-def test_malformed_silo_key_is_refused_by_shard_and_row(tmp_path, sigmoid_model):
-    records = [example(1.0, "a"), example(1.0, ["secret", "b"])]
-    error = refused(tmp_path, sigmoid_model, records, "shard 0/Split-eval/x-0 .*row 1 of the batch.* 2 values")
-    assert "secret" not in str(error)
+    refused(tmp_path, sigmoid_model, records, r"2 of 4 rows cannot be scored, .*: 2 of silo 'b', .*\(nan_prediction\)")
 
 
 def test_output_that_is_not_per_row_is_refused(tmp_path):
@@ -242,6 +275,8 @@ def test_output_that_is_not_per_row_is_refused(tmp_path):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"output_format": "csv"}, "output_format is 'csv'"),
         ({"silo_key": ""}, "silo_key is empty"),
+        ({"splits": "eval"}, "splits is 'eval'; give a list of names"),
+        ({"model_options": '{"type": "ModelOptions", "cores": 2}'}, "model_options: ModelOptions has no cores"),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path, sigmoid_model, properties, match):
@@ -272,7 +307,7 @@ def test_cut_shard_is_refused_by_name(tmp_path, sigmoid_model):
     assert not os.path.exists(tmp_path / "out" / "_manifest.json")
 
 
-@pytest.mark.parametrize("output_format", ["parquet", "tfrecord"])
+@pytest.mark.parametrize("output_format", ["parquet", "tf_example"])
 def test_full_disk_leaves_no_manifest(tmp_path, output_format):
     waves = tf.range(1.0, 65.0)
     model = save_model(tmp_path / "model", lambda parsed: {"waves": tf.sin(parsed["x"][:, tf.newaxis] * waves)})
@@ -282,10 +317,3 @@ def test_full_disk_leaves_no_manifest(tmp_path, output_format):
         run(model, [examples], tmp_path / "out", output_format=output_format)
     with pytest.raises(ValueError, match="did not finish"):
         inference_results.read_manifest(str(tmp_path / "out"))
-
-
-def test_folder_names_carry_no_unescaped_id(hostile_result):
-    for name in os.listdir(hostile_result.uri):
-        if name.startswith("silo=") and "@" not in name:
-            escaped = name.removeprefix("silo=")
-            assert urllib.parse.quote(urllib.parse.unquote(escaped), safe="") == escaped
