@@ -9,7 +9,7 @@ PYTEST_ARGUMENTS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH := components
 
-.PHONY: demo compile components test test-tfx test-tff test-flink test-images benchmark-trainer benchmark-fairness benchmark-inference lint setup lock clean
+.PHONY: demo compile components test test-tfx test-tff test-flink test-images benchmark-trainer benchmark-fairness benchmark-inference benchmark-free-riders lint setup lock clean
 
 demo: setup
 	$(TFX)/bin/python -m pipelines.flights.demo --scale $(SCALE) --output build/demo
@@ -53,6 +53,10 @@ benchmark-fairness: setup
 # The BeamBatchInferrer beside BulkInferrer, RunInference and what no pipeline can beat; about 15 minutes on two cores.
 benchmark-inference: setup
 	PYTHONPATH=components:. $(TFX)/bin/python -m benchmarks.inference $(BENCHMARK_ARGUMENTS)
+
+# The detectors of the ContributionEvaluator on planted behaviour; about 15 minutes on two cores.
+benchmark-free-riders: setup
+	PYTHONPATH=components:. $(TFX)/bin/python -m benchmarks.free_riders $(BENCHMARK_ARGUMENTS)
 
 lint: setup
 	$(TFX)/bin/ruff check components pipelines benchmarks tests

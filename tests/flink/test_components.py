@@ -104,8 +104,8 @@ def test_the_inferrer_scores_every_row_into_the_partition_of_its_silo(tmp_path, 
         assert inference_results.read_silo(cluster, entry["silo"]).equals(
             inference_results.read_silo(direct, entry["silo"])
         )
-        for name in entry["files"]:
-            table = parquet.read_table(f"{cluster}/{entry['folder']}/{name}", partitioning=None)
+        for place in inference_results.silo_rows(cluster, entry["silo"]):
+            table = parquet.read_table(place.uri, partitioning=None)
             rows = zip(table["source"].to_pylist(), table["row"].to_pylist(), strict=True)
             assert {silo_of_row[row] for row in rows} == {entry["silo"]}
     assert digests(cluster).keys() == digests(direct).keys()

@@ -114,32 +114,28 @@ class RowScorer:
                 self._keep(rows, named, outputs, result)
 
     def _keep(self, rows: RowBatch, named: NamedFeatures, outputs: dict[str, np.ndarray], result: ScoredBatch) -> None:
-        fields, columns = (
-            [pa.field(SILO, SILO_TYPE), pa.field(ROW, pa.int64())],
-            [named.silos, pa.array(rows.positions)],
-        )
-        if self._row_id is not None:
-            columns.append(named.columns[self._row_id])
-            fields.append(pa.field(ROW_ID, columns[-1].type))
-        nan_outputs = []
-        for name, values in outputs.items():
-            columns.append(arrow_column(values))
-            fields.append(pa.field(name, columns[-1].type, metadata={SHAPE: json.dumps(values.shape[1:])}))
-            if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
-                nan_outputs.append(name)
-        for name in self._passthrough:
-            columns.append(named.columns[name])
-            fields.append(pa.field(name, columns[-1].type))
-        if self._keeps_records:
-            columns.append(rows.records())
-            fields.append(pa.field(RECORD, pa.binary()))
-        table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
+        """Takes scored rows, save those with a NaN."""
+        table = self._table(rows, named, outputs)
+        floats = {name: values for name, values in outputs.items() if np.issubdtype(values.dtype, np.floating)}
+        nan_outputs = [name for name, values in floats.items() if np.isnan(values).any()]
         if nan_outputs:
-            is_nan = np.any([_any_nan(outputs[name]) for name in nan_outputs], axis=0)
+            is_nan = np.any([_any_nan(floats[name]) for name in nan_outputs], axis=0)
             fault = Fault(NAN_PREDICTION, f"output {nan_outputs[0]!r} is NaN")
             _put_aside(*_take(rows, named, np.flatnonzero(is_nan)), [fault] * int(is_nan.sum()), result)
             table = table.filter(pa.array(~is_nan))
         result.scored.append(table)
+
+    def _table(self, rows: RowBatch, named: NamedFeatures, outputs: dict[str, np.ndarray]) -> pa.Table:
+        columns = {SILO: named.silos, ROW: pa.array(rows.positions)}
+        if self._row_id is not None:
+            columns[ROW_ID] = named.columns[self._row_id]
+        columns |= {name: arrow_column(values) for name, values in outputs.items()}
+        columns |= {name: named.columns[name] for name in self._passthrough}
+        if self._keeps_records:
+            columns[RECORD] = rows.records()
+        shapes = {name: {SHAPE: json.dumps(values.shape[1:])} for name, values in outputs.items()}
+        fields = [pa.field(name, column.type, metadata=shapes.get(name)) for name, column in columns.items()]
+        return pa.Table.from_arrays(list(columns.values()), schema=pa.schema(fields))
 
 
 def arrow_column(values: np.ndarray) -> pa.Array:

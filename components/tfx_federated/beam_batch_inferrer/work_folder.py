@@ -23,11 +23,10 @@ from typing import Any
 import pyarrow as pa
 from tfx.dsl.io import fileio
 
-from tfx_federated import whole_files
+from tfx_federated import checkpoint_folders, whole_files
 from tfx_federated.beam_batch_inferrer import inference_results, parquet_files
 from tfx_federated.beam_batch_inferrer.row_batches import Shard
 from tfx_federated.beam_batch_inferrer.settings import Settings
-from tfx_federated.federated_trainer import checkpoint_store
 
 # The underscore hides the folder from readers of the results.
 DEAD_LETTERS = "_dead_letters"
@@ -81,7 +80,7 @@ class WorkFolder:
 
 def beside(output_uri: str, key: str) -> WorkFolder:
     """Returns the folder of a key under the pipeline root that the output `inference_result` lies under."""
-    return WorkFolder(checkpoint_store.folder_beside(output_uri, "inference_result", key))
+    return WorkFolder(checkpoint_folders.beside(output_uri, "inference_result", key))
 
 
 def key(models: Sequence[str], shards: Sequence[Shard], settings: Settings) -> str:

@@ -47,7 +47,6 @@ _KEPT_BY_TFF = 2
 _BYTES_PER_READ = 1 << 20
 # The second is what TensorFlow's file systems raise.
 _FILE_ERRORS = (OSError, tf.errors.OpError)
-_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def key(directory: job_lib.JobDirectory, rows: Iterable[silo_examples.SiloEntry]) -> str:
@@ -68,26 +67,6 @@ def key(directory: job_lib.JobDirectory, rows: Iterable[silo_examples.SiloEntry]
     return hashlib.sha256("\n".join(digests).encode("utf-8")).hexdigest()
 
 
-def folder_beside(output_uri: str, output: str, key: str) -> str:
-    """Returns the folder of a key's checkpoints under the pipeline root that an output lies under.
-
-    An output lies at `<root>/<node>/<output>/<execution>` on TFX's own runners, and on Kubeflow Pipelines at
-    `<root>/<run>/<task>/<output>`, newer releases with one more folder before the output, where run is a UUID. Where a
-    URI has neither form, the checkpoints lie beside the output: then retries that are given the same URI find them.
-
-    Args:
-        output_uri: URI of an output artifact.
-        output: Name of that output, for example `model`.
-        key: As `key` returned it.
-    """
-    name = re.escape(output)
-    kubeflow = re.fullmatch(rf"(?P<root>.+)/{_UUID}/[^/]+(/{_UUID})?/{name}", output_uri)
-    tfx = re.fullmatch(rf"(?P<root>.+)/[^/]+/{name}/\d+", output_uri)
-    match = kubeflow or tfx
-    root = match["root"] if match else os.path.dirname(output_uri.rstrip("/"))
-    return os.path.join(root, ".checkpoints", key)
-
-
 class CheckpointStore:
     """The checkpoints of one training, in a folder that outlives this process.
 
@@ -98,7 +77,7 @@ class CheckpointStore:
         """Takes the places.
 
         Args:
-            uri: The folder under the pipeline root, as from `folder_beside`.
+            uri: The folder under the pipeline root, as from `checkpoint_folders.beside`.
             key: Identifies the training; a checkpoint with another key is not restored.
             directory: The job, on this machine.
         """

@@ -24,7 +24,7 @@ from tfx.utils import io_utils, path_utils
 from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
 from tff_runtime.settings import combinations, encoding, privacy
-from tfx_federated import silo_examples, tff_process, whole_files
+from tfx_federated import checkpoint_folders, silo_examples, tff_process, whole_files
 from tfx_federated.federated_trainer import (
     checkpoint_store,
     device_model,
@@ -189,7 +189,7 @@ def _checkpoint_store(
 ) -> checkpoint_store.CheckpointStore:
     rows = [entry for split in job.silos for entry in inputs.reader.entries(split)]
     key = checkpoint_store.key(directory, rows)
-    return checkpoint_store.CheckpointStore(checkpoint_store.folder_beside(model_uri, "model", key), key, directory)
+    return checkpoint_store.CheckpointStore(checkpoint_folders.beside(model_uri, "model", key), key, directory)
 
 
 def _read_module(module_file: str) -> bytes:
