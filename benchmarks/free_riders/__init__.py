@@ -1,0 +1,1 @@
+"""Plants known behaviour in real data and measures what the ContributionEvaluator finds of it."""

@@ -1,0 +1,1 @@
+"""What silos give to a federated training, and which of them give nothing or do harm."""
