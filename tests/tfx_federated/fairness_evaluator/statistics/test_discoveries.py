@@ -17,7 +17,8 @@ def test_the_first_four_of_the_papers_example_are_found():
 
 # No p-value lies on the line, where rounding decides.
 @given(
-    st.lists(st.integers(0, 100).map(lambda percent: percent / 100), max_size=30), st.sampled_from([0.05003, 0.11007, 0.30011])
+    st.lists(st.integers(0, 100).map(lambda percent: percent / 100), max_size=30),
+    st.sampled_from([0.05003, 0.11007, 0.30011]),
 )
 def test_found_are_those_up_to_the_last_below_the_line(p_values, rate):
     p_values = np.array(p_values)
