@@ -6,7 +6,7 @@ Each is a `tf.Module` with one function, `predict`. No Keras object is saved, so
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,37 +86,49 @@ class _RoutedModel(tf.Module):
         ]
         own = [stack[0] for stack, shared in zip(stacked_weights, self._is_shared, strict=True) if not shared]
         self._own_numbers = sum(weight.size for weight in own)
-        self._has_silo_axis = model.has_silo_axis
         self._position_of_silo = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
                 tf.constant(list(silos), tf.string), tf.range(len(silos), dtype=tf.int64)
             ),
             default_value=-1,
         )
+        self._takes_rows_in_one_call = self._can_take_rows_in_one_call(model.specs)
+
+    def _can_take_rows_in_one_call(self, specs: Mapping[str, tf.TensorSpec]) -> bool:
+        # A convolution, for one, is vectorized over a known number of its kernels alone.
+        try:
+            tf.function(self._of_rows).get_concrete_function(tf.TensorSpec((None,), tf.int64), dict(specs))
+        except (ValueError, TypeError, NotImplementedError):
+            return False
+        return True
 
     def route(self, features: dict[str, tf.Tensor], silo: tf.Tensor) -> tf.Tensor:
         positions = self._position_of_silo.lookup(silo)
-        known = tf.where(positions >= 0)[:, 0]
-        present, _ = tf.unique(tf.gather(positions, known))
-        if self._is_one_call_cheaper(tf.size(present), tf.size(known)):
-            return self._in_one_call(features, positions, known)
-        return self._silo_by_silo(features, positions, present)
+        present, _ = tf.unique(positions)
+        if self._is_one_call_cheaper(tf.size(present), tf.size(positions)):
+            return self._in_one_call(features, positions)
+        return self._silo_by_silo(features, positions, present[present >= 0])
 
     def _is_one_call_cheaper(self, silos: tf.Tensor, rows: tf.Tensor) -> tf.Tensor | bool:
-        if not self._has_silo_axis:
+        if not self._takes_rows_in_one_call:
             return False
         copied = tf.cast(rows, tf.float32) * self._own_numbers
         return copied <= tf.cast(silos, tf.float32) * _NUMBERS_COPIED_IN_A_CALL
 
-    def _in_one_call(self, features: dict[str, tf.Tensor], positions: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-        predictions = self._undefined(features)
+    def _in_one_call(self, features: dict[str, tf.Tensor], positions: tf.Tensor) -> tf.Tensor:
+        undefined = predictions = self._undefined(features)
+        # Rows of unknown silos are answered too, by the first silo's model: to leave them out costs more.
+        is_known, positions = positions >= 0, tf.maximum(positions, 0)
         # In several calls, in fact, where the copies would fill the memory.
         at_once = max(1, _NUMBERS_AT_ONCE // max(1, self._own_numbers))
-        for start in tf.range(0, tf.size(known), at_once):
-            mine = known[start : start + at_once]
-            predicted = self._of_rows(tf.gather(positions, mine), _rows(features, mine))
-            predictions = tf.tensor_scatter_nd_update(predictions, mine[:, tf.newaxis], predicted)
-        return predictions
+        rows = tf.range(tf.size(positions))
+        for start in tf.range(0, tf.size(positions), at_once):
+            end = start + at_once
+            chunk = {name: values[start:end] for name, values in features.items()}
+            predicted = self._of_rows(positions[start:end], chunk)
+            predictions = tf.tensor_scatter_nd_update(predictions, rows[start:end, tf.newaxis], predicted)
+        is_known = tf.reshape(is_known, [-1] + [1] * (predictions.shape.rank - 1))
+        return tf.where(is_known, predictions, undefined)
 
     def _of_rows(self, positions: tf.Tensor, features: dict[str, tf.Tensor]) -> tf.Tensor:
         own = [
@@ -151,9 +163,9 @@ class _RoutedModel(tf.Module):
         return self._predict(weights, self._non_trainable, features)
 
     def _undefined(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        shape = self._of_silo(tf.zeros((), tf.int64), _rows(features, tf.zeros((0,), tf.int64))).shape[1:]
+        of_no_row = self._of_silo(tf.zeros((), tf.int64), _rows(features, tf.zeros((0,), tf.int64)))
         rows = tf.shape(next(iter(features.values())))[:1]
-        return tf.fill(tf.concat([rows, shape], axis=0), tf.constant(np.nan, tf.float32))
+        return tf.fill(tf.concat([rows, of_no_row.shape[1:]], axis=0), tf.constant(np.nan, of_no_row.dtype))
 
 
 def _rows(features: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -84,7 +84,7 @@ def test_each_row_is_answered_by_its_silos_model_and_unknown_silos_by_nan(
     assert predictions.shape == (8, 1)
     for row, silo in enumerate(silos):
         expected = of_every_model[silo][row] if silo in models else [np.nan]
-        np.testing.assert_allclose(predictions[row], expected, rtol=1e-5)
+        np.testing.assert_allclose(predictions[row], expected, rtol=1e-6)
 
 
 def test_a_batch_without_rows_or_without_known_silos_has_predictions_of_the_same_form(job, tmp_path):
@@ -93,3 +93,30 @@ def test_a_batch_without_rows_or_without_known_silos_has_predictions_of_the_same
     loaded = tf.saved_model.load(str(tmp_path / "models"))
     assert loaded.predict(features_of(0), tf.constant([], tf.string)).shape == (0, 1)
     assert np.isnan(loaded.predict(features_of(2), tf.constant(["x", "y"])).numpy()).all()
+
+
+def convolution(window):
+    return tf.keras.layers.Dense(1)(tf.keras.layers.GlobalMaxPooling1D()(tf.keras.layers.Conv1D(3, 2)(window)))
+
+
+def float64_output(window):
+    return tf.keras.layers.Dense(1, dtype="float64")(tf.keras.layers.Flatten()(window))
+
+
+@pytest.mark.parametrize("layers", [convolution, float64_output])
+def test_layers_that_cannot_be_vectorized_over_rows_and_outputs_of_another_type_are_served(job, tmp_path, layers):
+    window = tf.keras.Input((5, 2), name="window")
+    keras_model = tf.keras.Model(window, layers(window))
+    made = model_lib.FederatedModel(keras_model, loss=tf.keras.losses.MeanSquaredError())
+    job = dataclasses.replace(job, features={"window": job_lib.StoredFeature("float32", (5, 2), "w.npy")})
+    random = np.random.default_rng(7)
+    stacked = [random.normal(size=(3, *v.shape)).astype(v.dtype.name) for v in keras_model.trainable_variables]
+    model = functional_model.FunctionalModel(lambda: made, job)
+    prediction.save_silo_models(tmp_path / "models", model, stacked, [], ["a", "b", "c"])
+    loaded = tf.saved_model.load(str(tmp_path / "models"))
+    windows = random.normal(size=(4, 5, 2)).astype(np.float32)
+    predictions = loaded.predict({"window": tf.constant(windows)}, tf.constant(["c", "a", "unknown", "c"])).numpy()
+    for row, silo in ((0, 2), (1, 0), (3, 2)):
+        keras_model.set_weights([weights[silo] for weights in stacked])
+        np.testing.assert_allclose(predictions[row], keras_model(windows[row : row + 1])[0], rtol=1e-6)
+    assert np.isnan(predictions[2]).all()
