@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def run(directory: job_lib.JobDirectory) -> None:
-    """Trains and writes the result.
+    """Trains the silos, or coalitions of them, and writes the result.
 
     Args:
         directory: The job's files.
@@ -50,7 +50,7 @@ def run(directory: job_lib.JobDirectory) -> None:
         JobError: The job cannot go on for a reason that its user can act on.
     """
     # TensorFlow and TFF take seconds to import: the lifeline above must be listening before that.
-    from tff_runtime import federated_training, module_file
+    from tff_runtime import coalition_training, federated_training, module_file
     from tff_runtime.contexts import in_process
     from tff_runtime.results import write_models
 
@@ -60,9 +60,12 @@ def run(directory: job_lib.JobDirectory) -> None:
     user = module_file.load(directory.module, job)
     user.make_model()
     directory.report("started")
-    trained = federated_training.run_training(directory, job, user)
-    directory.report("exporting")
-    write_models(directory.unfinished_result, trained, user.make_model, job)
+    if directory.coalitions.exists():
+        coalition_training.train_coalitions(directory, job, user)
+    else:
+        trained = federated_training.run_training(directory, job, user)
+        directory.report("exporting")
+        write_models(directory.unfinished_result, trained, user.make_model, job)
     shutil.rmtree(directory.result, ignore_errors=True)
     directory.unfinished_result.rename(directory.result)
     directory.report("finished")

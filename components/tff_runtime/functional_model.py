@@ -37,6 +37,7 @@ class FunctionalModel:
         specs: Type of a batch of each feature that the model takes, by name.
         trainable: Type of each trainable weight.
         non_trainable: Type of each other weight; training leaves these as they are.
+        names: Name of each trainable weight.
         layers: Name of the layer of each trainable weight.
         is_regularized: Whether there are regularization losses.
         has_silo_axis: Whether TensorFlow can vectorize the model over silos. It cannot do so with all operations, those
@@ -59,6 +60,7 @@ class FunctionalModel:
             variables = [*keras_model.trainable_variables, *keras_model.non_trainable_variables]
             self.trainable = [tf.TensorSpec(v.shape, v.dtype) for v in keras_model.trainable_variables]
             self.non_trainable = [tf.TensorSpec(v.shape, v.dtype) for v in keras_model.non_trainable_variables]
+            self.names = [variable.name for variable in keras_model.trainable_variables]
             layer_of = {id(weight): layer.name for layer in keras_model.layers for weight in layer.trainable_weights}
             self.layers = [layer_of[id(weight)] for weight in keras_model.trainable_variables]
             self.specs = feature_specs(keras_model.input_names, job)

@@ -4,6 +4,7 @@ A job directory holds
 
     job.json              the `TrainingJob`, written by the TFX side
     module.py             the user's module file
+    coalitions.json       coalitions of silos, to be trained instead of all silos, see `coalition_training`
     data/<split>/<n>.npy  one array per feature, the rows of all silos one after the other
     progress.jsonl        one event a line, appended by the TFF side
     initial_weights.npz   weights to start from, `arr_<n>` for variable n of the Keras model, if not its own
@@ -29,13 +30,14 @@ from tff_runtime.settings import (
     cohorts,
     encoding,
     executions,
+    ledgers,
     personalizations,
     privacy,
     schedules,
     stopping,
 )
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SERVER_OPTIMIZERS = ("sgd", "adagrad", "adam", "yogi")
 # The choices among settings classes, and what each is when nothing is said.
 CHOICES: dict[str, tuple[tuple[type, ...], Any]] = {
@@ -48,6 +50,7 @@ CHOICES: dict[str, tuple[tuple[type, ...], Any]] = {
     "server_schedule": (schedules.ALTERNATIVES, schedules.Constant()),
     "stopping": (stopping.ALTERNATIVES, stopping.LastRound()),
     "execution": (executions.ALTERNATIVES, executions.InProcess()),
+    "ledger": (ledgers.ALTERNATIVES, ledgers.SummaryLedger()),
 }
 
 
@@ -109,6 +112,7 @@ class TrainingJob:
         server_schedule: One of `settings.schedules`, of the server's learning rate.
         stopping: One of `settings.stopping`.
         execution: One of `settings.executions`.
+        ledger: One of `settings.ledgers`.
     """
 
     features: Mapping[str, StoredFeature]
@@ -140,6 +144,7 @@ class TrainingJob:
     server_schedule: Any = CHOICES["server_schedule"][1]
     stopping: Any = CHOICES["stopping"][1]
     execution: Any = CHOICES["execution"][1]
+    ledger: Any = CHOICES["ledger"][1]
 
     def to_json(self) -> str:
         """Returns the job as JSON text."""
@@ -211,6 +216,7 @@ class JobDirectory:
         self.path = pathlib.Path(path)
         self.job = self.path / "job.json"
         self.module = self.path / "module.py"
+        self.coalitions = self.path / "coalitions.json"
         self.data = self.path / "data"
         self.progress = self.path / "progress.jsonl"
         self.initial_weights = self.path / "initial_weights.npz"

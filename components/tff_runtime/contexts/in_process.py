@@ -23,6 +23,7 @@ from tff_runtime.learning import (
     host_task,
     learning_process,
     local_algorithm,
+    sent_updates,
     silo_training,
 )
 from tff_runtime.settings import cohorts
@@ -44,7 +45,8 @@ class InProcess(runtime.Runtime):
         rows = _GroupRows(parts)
         self._federated = _SiloFunction(parts.algorithm, parts, rows)
         self._alone = _SiloFunction(parts.local_only, parts, rows)
-        self._weights = sum(int(np.prod(spec.shape)) for spec in parts.model.trainable)
+        self._weights = sent_updates.parameters(parts.model)
+        self._keeps_updates = sent_updates.are_kept(parts.job, parts.model)
         self._measure = tf.function(parts.evaluation.measure, input_signature=_evaluation_signature(parts))
 
     def initial_state(self, weights: Any) -> Any:
@@ -56,7 +58,7 @@ class InProcess(runtime.Runtime):
         weights = state.global_model_weights
         message = local_algorithm.Message(list(weights.trainable), list(weights.non_trainable), list(state.client_work))
         accumulator = self._server.begin(state)
-        outcome = _OutcomeBuilder(tasks)
+        outcome = _OutcomeBuilder(self._keeps_updates)
         for group, results in self._in_order(self._federated, message, tasks):
             accumulator = self._server.accumulate(accumulator, results.update, results.weight, results.shared)
             outcome.add(group, results)
@@ -67,7 +69,7 @@ class InProcess(runtime.Runtime):
         """See `Runtime.train_alone`."""
         no_weights = [tf.zeros(spec.shape, spec.dtype) for spec in self._parts.model.trainable]
         message = local_algorithm.Message(no_weights, list(non_trainable), [])
-        outcome = _OutcomeBuilder(tasks)
+        outcome = _OutcomeBuilder(keeps_updates=False)
         for group, results in self._in_order(self._alone, message, tasks):
             outcome.add(group, results)
         return outcome.build()
@@ -245,21 +247,25 @@ class _GroupRows:
 
 
 class _OutcomeBuilder:
-    """Puts the groups' reports back into the order of the tasks."""
+    """Puts the groups' reports, and their updates where they are kept, back into the order of the tasks."""
 
-    def __init__(self, tasks: Sequence[host_task.HostTask]) -> None:
+    def __init__(self, keeps_updates: bool) -> None:
+        self._keeps_updates = keeps_updates
         self._positions: list[int] = []
         self._results: list[Any] = []
-        self._silos = len(tasks)
+        self._sent: list[sent_updates.SentUpdates] = []
 
     def add(self, group: silo_groups.SiloGroup, results: silo_training.SiloResults) -> None:
         self._positions.extend(group.positions)
         self._results.append(tf.nest.map_structure(lambda values: values.numpy(), (results.report, results.state)))
+        if self._keeps_updates:
+            update = [values.numpy() for values in results.update]
+            self._sent.append(sent_updates.of_stacks(update, results.weight.numpy()))
 
     def build(self) -> runtime.Outcome:
-        back = np.argsort(self._positions)
-        report, state = tf.nest.map_structure(lambda *parts: np.concatenate(parts)[back], *self._results)
-        return runtime.Outcome(report, list(state))
+        report, state = _joined(self._results)
+        outcome = runtime.Outcome(report, list(state), _joined(self._sent) if self._sent else None)
+        return outcome.at(np.argsort(self._positions))
 
 
 def _parallel(function: Callable[[Any], Any], items: Sequence[Any], threads: int) -> Iterator[Any]:
@@ -289,6 +295,10 @@ def _any_number_of_rows(rows: batch_loop.Rows) -> batch_loop.Rows:
         labels=relaxed(rows.labels),
         order=relaxed(rows.order),
     )
+
+
+def _joined(groups: Sequence[Any]) -> Any:
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *groups)
 
 
 def _stacked(arrays: Sequence[np.ndarray], size: int, length: int, padding: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import tensorflow_federated as tff
 
 from tff_runtime import job as job_lib
 from tff_runtime.contexts import client_computations, runtime
-from tff_runtime.learning import host_task, learning_process, silo_element, silo_training
+from tff_runtime.learning import host_task, learning_process, sent_updates, silo_element, silo_training
 
 
 class NativeClients(runtime.Runtime):
@@ -105,9 +105,10 @@ class Native(NativeClients):
         """See `Runtime.next`."""
         element, process = self._of_width(tasks[0].order.shape[1])
         output = process.next(state, [[element.element(task, self._train_folder)] for task in tasks])
-        collected = output.metrics["client_work"]
-        numbers = [task.number for task in tasks]
-        return output.state, runtime.in_order(numbers, collected["report"], collected["state"])
+        kept = output.metrics["client_work"]
+        sent = sent_updates.of_stacks(kept["update"], kept["weight"]) if "update" in kept else None
+        outcome = runtime.Outcome(kept["report"], kept["state"], sent)
+        return output.state, runtime.in_order([task.number for task in tasks], outcome)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import tensorflow_federated as tff
 
 from tff_runtime import job as job_lib
 from tff_runtime.contexts import client_computations, map_reduce, native, runtime, tff_worker
-from tff_runtime.learning import host_task, learning_process, silo_element, silo_training
+from tff_runtime.learning import host_task, learning_process, sent_updates, silo_element, silo_training
 from tff_runtime.settings import executions
 
 
@@ -64,6 +64,7 @@ class Remote(native.NativeClients):
         self._worker_of_silo = _worker_of_silo(job)
         self._pool = pool
         self._of_width = functools.cache(self._build)
+        self._keeps_updates = sent_updates.are_kept(job, parts.model)
         server = learning_process.ServerProcess(parts.algorithm, job, parts.aggregator)
         self._initial_state = map_reduce.initial_state(server.initialize)
         self._server = map_reduce.MapReduce(server.next)
@@ -90,17 +91,18 @@ class Remote(native.NativeClients):
 
         stacked = _stacked(self._at_workers(results, [task.silo for task in tasks], self._setting.minimum_silos))
         new_state, _ = self._server.run(state, stacked.update, stacked.weight, stacked.shared)
-        return new_state, runtime.Outcome(stacked.report, list(stacked.state))
+        sent = sent_updates.of_stacks(stacked.update, stacked.weight) if self._keeps_updates else None
+        return new_state, runtime.Outcome(stacked.report, list(stacked.state), sent)
 
     def train_alone(self, non_trainable: Sequence[np.ndarray], tasks: Sequence[host_task.HostTask]) -> runtime.Outcome:
         """See `Runtime.train_alone`."""
         train_alone = super().train_alone
 
-        def outcomes(positions: Sequence[int]) -> list[runtime.Outcome]:
+        def outcomes(positions: Sequence[int]) -> list[Any]:
             together = train_alone(non_trainable, [tasks[position] for position in positions])
-            return [_row(together, row) for row in range(len(positions))]
+            return [_row((together.report, together.state), row) for row in range(len(positions))]
 
-        return _stacked(self._at_workers(outcomes, [task.silo for task in tasks]))
+        return runtime.Outcome(*_stacked(self._at_workers(outcomes, [task.silo for task in tasks])))
 
     def evaluate(self, weights: Any, split: str, silos: Sequence[job_lib.SiloRows]) -> Iterator[Mapping[str, float]]:
         """See `Runtime.evaluate`."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from tff_runtime import functional_model, silo_data
 from tff_runtime import job as job_lib
-from tff_runtime.learning import host_task, local_algorithm, silo_evaluation, silo_training
+from tff_runtime.learning import host_task, local_algorithm, sent_updates, silo_evaluation, silo_training
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -58,10 +58,18 @@ class Outcome(NamedTuple):
     Attributes:
         report: See `silo_training.Report`.
         state: What the silos keep.
+        sent: The silos' updates, where they are kept.
     """
 
     report: silo_training.Report
     state: list[np.ndarray]
+    sent: sent_updates.SentUpdates | None = None
+
+    def at(self, positions: Sequence[int] | np.ndarray) -> Outcome:
+        """Returns the outcome of the silos at some positions, in that order."""
+        report = silo_training.Report(*(values[positions] for values in self.report))
+        sent = self.sent and sent_updates.SentUpdates(*(values[positions] for values in self.sent))
+        return Outcome(report, [stack[positions] for stack in self.state], sent)
 
 
 class Runtime(abc.ABC):
@@ -146,10 +154,7 @@ def without_lost(call: Callable[[list[_Item]], _Result], items: Sequence[_Item])
             left = [item for position, item in enumerate(left) if position not in error.positions]
 
 
-def in_order(numbers: Sequence[int], report: silo_training.Report, state: Sequence[np.ndarray]) -> Outcome:
-    """Returns reports that came in any order in that of the given numbers of silos."""
-    came = {int(number): position for position, number in enumerate(report.number)}
-    positions = [came[number] for number in numbers]
-    return Outcome(
-        silo_training.Report(*(values[positions] for values in report)), [stack[positions] for stack in state]
-    )
+def in_order(numbers: Sequence[int], outcome: Outcome) -> Outcome:
+    """Returns an outcome whose silos came in any order in that of the given numbers of silos."""
+    came = {int(number): position for position, number in enumerate(outcome.report.number)}
+    return outcome.at([came[number] for number in numbers])

@@ -15,7 +15,7 @@ import tensorflow_federated as tff
 from tff_runtime import job as job_lib
 from tff_runtime.contexts import native, runtime
 from tff_runtime.learning import host_task, silo_training
-from tff_runtime.settings import executions
+from tff_runtime.settings import executions, ledgers
 
 _SETTINGS_OF_OUR_OWN = ("algorithm", "aggregation", "privacy", "personalization", "client_schedule", "server_schedule")
 
@@ -42,7 +42,15 @@ class UserProcess(native.NativeClients):
         unknown = np.full(len(tasks), np.nan, np.float32)
         rows = np.asarray([(task.order >= 0).sum() for task in tasks], np.float32)
         numbers = np.asarray([task.number for task in tasks], np.float32)
-        report = silo_training.Report(numbers, rows, unknown, unknown, finite=np.ones_like(unknown))
+        report = silo_training.Report(
+            numbers,
+            rows,
+            loss=unknown,
+            update_norm=unknown,
+            finite=np.ones_like(unknown),
+            loss_before=unknown,
+            loss_after=unknown,
+        )
         return output.state, runtime.Outcome(report, [])
 
 
@@ -63,4 +71,10 @@ def require_defaults(job: job_lib.TrainingJob) -> None:
         raise job_lib.JobError(
             "ModuleFile",
             "the module file has a learning_process_fn, which runs in TFF's own runtime; set execution=Native()",
+        )
+    if isinstance(job.ledger, ledgers.DetailedLedger):
+        raise job_lib.JobError(
+            "ModuleFile",
+            "the module file has a learning_process_fn, of which TFF tells only sums over silos: DetailedLedger would "
+            "have no updates; set ledger=SummaryLedger()",
         )

@@ -11,17 +11,22 @@ from tff_runtime.learning import collected, local_algorithm, silo_element, silo_
 
 
 def build_client_work(
-    algorithm: local_algorithm.LocalAlgorithm, weights_type: tff.Type, element: silo_element.TaskElement
+    algorithm: local_algorithm.LocalAlgorithm,
+    weights_type: tff.Type,
+    element: silo_element.TaskElement,
+    tells_updates: bool = False,
 ) -> tff.learning.templates.ClientWorkProcess:
     """Returns the client work.
 
     Its state is the algorithm's own at the server. Its measurements are `report`, the silos' `silo_training.Report`,
-    and `state`, what the silos keep, both with a leading axis of silos in no fixed order.
+    and `state`, what the silos keep, both with a leading axis of silos in no fixed order; where updates are told, also
+    `update` and `weight` of `silo_training.SiloResults` in the same order.
 
     Args:
         algorithm: The algorithm.
         weights_type: Type of the model's weights.
         element: What each silo is given.
+        tells_updates: Whether the server keeps each silo's update.
     """
     shared_type = shared_state_type(algorithm)
     data_type = element.sequence_type
@@ -40,9 +45,13 @@ def build_client_work(
     def next_fn(shared: Any, weights: Any, data: Any) -> Any:
         results = tff.federated_map(train_silo, (tff.federated_broadcast(shared), weights, data))
         client_result = tff.federated_zip(tff.learning.templates.ClientResult(results.update, results.weight))
-        kept = tff.federated_zip({"report": results.report, "state": results.state})
+        kept = {"report": results.report, "state": results.state}
+        if tells_updates:
+            kept |= {"update": results.update, "weight": results.weight}
         return tff.templates.MeasuredProcessOutput(
-            next_shared_state(algorithm, shared, results.shared), client_result, collected.collect(kept)
+            next_shared_state(algorithm, shared, results.shared),
+            client_result,
+            collected.collect(tff.federated_zip(kept)),
         )
 
     return tff.learning.templates.ClientWorkProcess(initialize, next_fn)

@@ -12,6 +12,7 @@ import tensorflow_federated as tff
 from tff_runtime import functional_model
 from tff_runtime import job as job_lib
 from tff_runtime.learning import client_work, local_algorithm, silo_element
+from tff_runtime.settings import ledgers
 
 _OPTIMIZERS: dict[str, Callable[[job_lib.TrainingJob], tff.learning.optimizers.Optimizer]] = {
     "sgd": lambda job: tff.learning.optimizers.build_sgdm(job.server_learning_rate, job.server_momentum or None),
@@ -43,7 +44,7 @@ def build_learning_process(
     return tff.learning.templates.compose_learning_process(
         _no_weights(algorithm.model),
         tff.learning.templates.build_broadcast_process(weights_type),
-        client_work.build_client_work(algorithm, weights_type, element),
+        client_work.build_client_work(algorithm, weights_type, element, _is_detailed(job)),
         aggregator.create(weights_type.trainable, tff.TensorType(np.float32)),
         _finalizer(job, weights_type),
     )
@@ -102,6 +103,11 @@ class ServerProcess:
 
         self.initialize = initialize
         self.next = next_fn
+
+
+def _is_detailed(job: job_lib.TrainingJob) -> bool:
+    # For a summary it would cost too much: TFF copies what is collected with each silo that is added.
+    return isinstance(job.ledger, ledgers.DetailedLedger)
 
 
 def _finalizer(job: job_lib.TrainingJob, weights_type: tff.Type) -> tff.learning.templates.FinalizerProcess:

@@ -71,6 +71,10 @@ class Trained(NamedTuple):
         state: What the silos keep for their next round, each of shape `(silos, *shape)`.
         loss: Mean loss of the rows in training, shape `(silos,)`.
         rows: Rows that were trained on, counted once in every epoch; float32, shape `(silos,)`.
+        before: Weights of the model that each silo began the round with, each of shape `(silos, *shape)`.
+        after: The same after local training; None where a silo trains no model.
+        loss_before: Mean loss of `before` on the silo's rows, shape `(silos,)`; None where it is not measured.
+        loss_after: The same of `after`.
     """
 
     update: Tensors
@@ -79,6 +83,10 @@ class Trained(NamedTuple):
     state: Tensors
     loss: tf.Tensor
     rows: tf.Tensor
+    before: Tensors
+    after: Tensors | None
+    loss_before: tf.Tensor | None = None
+    loss_after: tf.Tensor | None = None
 
 
 class LocalAlgorithm(abc.ABC):
@@ -134,6 +142,35 @@ class LocalAlgorithm(abc.ABC):
             start: The weights that each silo starts from, each of shape `(silos, *shape)`.
             task: The silos' rows and state.
         """
+
+
+class Around(LocalAlgorithm):
+    """An algorithm around another one: what it does not change is the other's."""
+
+    def __init__(self, inner: LocalAlgorithm) -> None:
+        """Takes the other algorithm."""
+        super().__init__(inner.model, inner.silos)
+        self._inner = inner
+
+    def initial_shared(self) -> list[np.ndarray]:
+        """See `LocalAlgorithm.initial_shared`."""
+        return self._inner.initial_shared()
+
+    def initial_state(self, initial_weights: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `LocalAlgorithm.initial_state`."""
+        return self._inner.initial_state(initial_weights)
+
+    def contribution(self) -> list[np.ndarray]:
+        """See `LocalAlgorithm.contribution`."""
+        return self._inner.contribution()
+
+    def next_shared(self, shared: Tensors, sums: Tensors) -> Tensors:
+        """See `LocalAlgorithm.next_shared`."""
+        return self._inner.next_shared(shared, sums)
+
+    def personal_weights(self, trainable: Tensors, state: Tensors) -> list[tf.Tensor] | None:
+        """See `LocalAlgorithm.personal_weights`."""
+        return self._inner.personal_weights(trainable, state)
 
 
 def repeated(tensors: Tensors, silos: int | tf.Tensor) -> list[tf.Tensor]:

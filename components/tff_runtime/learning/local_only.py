@@ -44,4 +44,6 @@ class LocalOnly(local_algorithm.LocalAlgorithm):
             state=list(passed.weights),
             loss=local_algorithm.mean_loss(passed.loss, passed.rows),
             rows=passed.rows,
+            before=task.state,
+            after=passed.weights,
         )

@@ -4,9 +4,12 @@ rounds.jsonl         round, seconds, silos that took part, rows, mean loss in tr
                      worker was lost (`lost_silos`), those whose update was not finite and left out
                      (`rejected_silos`), and those whose own was not (`rejected_local_models`); under privacy, in
                      rounds of evaluation, the largest `epsilon` that a silo has spent until then
-silo_updates.jsonl   round, silo, rows, weight, loss in training and norm of the update of each silo of the cohort
+silo_updates.jsonl   round, silo, rows, weight, loss in training, norm of the update and its cosine to the mean update,
+                     of each silo of the cohort; with a detailed ledger the losses of the silo's model before and
+                     after its local training too
 silo_metrics.jsonl   round, split, model (`federated`, `local` or `personal`), silo, rows and the metrics of that model
                      on that silo's rows
+updates/             with a detailed ledger, see `stored_updates`
 privacy.json         what was spent, see `privacy.ledger.PrivacyLedger.result`; only under privacy
 
 A number that is not finite, or that privacy forbids to tell, is null; what is about single silos is left out where

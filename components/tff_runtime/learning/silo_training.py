@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tff_runtime import job as job_lib
@@ -21,6 +22,8 @@ class Report(NamedTuple):
         loss: Mean loss of the rows in training.
         update_norm: Euclidean norm of the update.
         finite: 1 if update, loss and state are finite, else 0: the silo is left out of the round.
+        loss_before: Mean loss of the model that the silo began the round with on its rows; NaN where not measured.
+        loss_after: The same of its model after local training.
 
     Under record-level privacy `loss` is 0, and `rows` is 0: how many rows were drawn is nobody's business.
     """
@@ -30,6 +33,8 @@ class Report(NamedTuple):
     loss: tf.Tensor
     update_norm: tf.Tensor
     finite: tf.Tensor
+    loss_before: tf.Tensor
+    loss_after: tf.Tensor
 
 
 class SiloResults(NamedTuple):
@@ -68,8 +73,14 @@ def train(
             loss=trained.loss,
             update_norm=tf.sqrt(local_algorithm.squared_norm(update)),
             finite=tf.cast(finite, tf.float32),
+            loss_before=_or_unknown(trained.loss_before, silos),
+            loss_after=_or_unknown(trained.loss_after, silos),
         ),
     )
+
+
+def _or_unknown(loss: tf.Tensor | None, silos: int) -> tf.Tensor:
+    return tf.fill([silos], np.float32(np.nan)) if loss is None else loss
 
 
 def privacy_specs(job: job_lib.TrainingJob) -> dict[str, tf.TensorSpec]:

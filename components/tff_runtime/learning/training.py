@@ -16,12 +16,11 @@ import numpy as np
 import tensorflow_federated as tff
 
 from tff_runtime import job as job_lib
-from tff_runtime import silo_weights
 from tff_runtime.contexts import runtime
-from tff_runtime.learning import best_round, cohort, fine_tuning, host_task, silo_training
+from tff_runtime.learning import best_round, cohort, fine_tuning, host_task, sent_updates, stored_updates
 from tff_runtime.learning import records as records_lib
 from tff_runtime.privacy import private_rounds
-from tff_runtime.settings import personalizations, stopping
+from tff_runtime.settings import ledgers, personalizations, stopping
 
 # The state after a round is kept until the next but one is there, so that a broken write loses nothing.
 _CHECKPOINTS_KEPT = 2
@@ -38,11 +37,13 @@ class TrainedModels:
         own_weights: Trainable weights of each silo's own model, each array with a leading axis of the job's training
             silos: the personalised models, else those of each silo alone; empty without either.
         best_round: The round whose models these are.
+        last_weights: `ModelWeights` of the federated model after the last round.
     """
 
     weights: Any
     own_weights: Sequence[np.ndarray]
     best_round: int
+    last_weights: Any
 
 
 class Models(NamedTuple):
@@ -110,6 +111,11 @@ class Training:
         self._rows = np.asarray([silo.count for silo in self._silos])
         self._width = host_task.batch_width(parts.job)
         self._records = records_lib.Records(records)
+        self._stored_updates: stored_updates.StoredUpdates | None = None
+        if isinstance(self._job.ledger, ledgers.DetailedLedger):
+            self._stored_updates = stored_updates.StoredUpdates(
+                records / "updates", self._job.ledger.maximum_bytes, self._directory.report
+            )
         self._checkpoints = tff.program.FileProgramStateManager(
             parts.directory.checkpoints, keep_total=_CHECKPOINTS_KEPT, keep_first=False
         )
@@ -134,21 +140,24 @@ class Training:
                 self._directory.report("budget spent", round=round_number - 1)
                 break
             state = self._round(round_number, numbers, state)
+            finished_rounds = round_number
             if round_number % self._job.checkpoint_interval == 0 or round_number == self._job.rounds:
                 asyncio.run(self._checkpoints.save(state, round_number))
                 self._directory.report("checkpoint", round=round_number)
             if round_number % _ROUNDS_PER_COLLECTION == 0:
                 gc.collect()
         self._records.write_privacy(self._privacy.spent())
+        if self._stored_updates is not None:
+            self._stored_updates.finish(finished_rounds, self._algorithm.model)
         return self._trained(state)
 
     def _start(self) -> tuple[int, ProgramState]:
         initial = [np.asarray(weight) for weight in self._initial.trainable]
-        silo_state = self._for_each_silo(self._algorithm.initial_state(initial))
+        silo_state = host_task.for_each_silo(self._algorithm.initial_state(initial), len(self._silos))
         state = ProgramState(
             process=self._run.initial_state(self._initial),
             silo_state=silo_state,
-            local_weights=self._for_each_silo(initial) if self._job.local_models else [],
+            local_weights=host_task.for_each_silo(initial, len(self._silos)) if self._job.local_models else [],
             best=Models(self._initial, silo_state, np.float64(np.inf), np.int64(0)),
             waited=np.int64(0),
         )
@@ -157,22 +166,24 @@ class Training:
         if finished_rounds:
             state = asyncio.run(self._checkpoints.load(finished_rounds, state))
         self._records.keep_rounds(finished_rounds)
+        if self._stored_updates is not None:
+            self._stored_updates.keep_rounds(finished_rounds)
         return finished_rounds, state
-
-    def _for_each_silo(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [np.repeat(value[np.newaxis], len(self._silos), axis=0) for value in values]
 
     def _round(self, round_number: int, numbers: Sequence[int], state: ProgramState) -> ProgramState:
         start = time.monotonic()
         # Noise is drawn once, so that a round that is repeated without lost silos costs no privacy again.
-        drawn = self._privacy.with_noise(self._tasks(round_number, numbers, state.silo_state))
-        left, (process, outcome) = runtime.without_lost(
-            lambda tasks: self._run.next(state.process, self._weighted(tasks)), drawn
+        drawn = self._privacy.with_noise(
+            host_task.describe_cohort(self._job, self._width, numbers, round_number, state.silo_state)
         )
-        tasks = self._weighted(left)
+        left, (process, outcome) = runtime.without_lost(
+            lambda tasks: self._run.next(state.process, host_task.weighted(self._job, tasks)), drawn
+        )
+        tasks = host_task.weighted(self._job, left)
         rejected = self._rejected(round_number, tasks, outcome)
         seconds = time.monotonic() - start
-        state = state._replace(process=process, silo_state=_with_rows(state.silo_state, tasks, outcome.state))
+        self._store_updates(round_number, tasks, outcome, state)
+        state = state._replace(process=process, silo_state=host_task.with_rows(state.silo_state, tasks, outcome.state))
         state, rejected_alone = self._train_alone(tasks, state)
         numbers_left = [task.number for task in tasks]
         lost = [task.silo.silo for task in drawn if task.number not in numbers_left]
@@ -185,20 +196,14 @@ class Training:
     def _is_evaluated(self, round_number: int) -> bool:
         return round_number % self._job.evaluation_interval == 0 or round_number == self._job.rounds
 
-    def _tasks(
-        self, round_number: int, numbers: Sequence[int], silo_state: Sequence[np.ndarray]
-    ) -> list[host_task.HostTask]:
-        return [
-            host_task.describe(self._job, self._width, number, round_number, [stack[number] for stack in silo_state])
-            for number in numbers
-        ]
-
-    def _weighted(self, tasks: Sequence[host_task.HostTask]) -> list[host_task.HostTask]:
-        """Returns the tasks with their weights among each other."""
-        # Silos that are lost, or whose privacy budget is spent, may leave fewer than the share was chosen for.
-        share = max(self._job.maximum_silo_share, 1 / len(tasks))
-        weights = silo_weights.weights([task.silo.count for task in tasks], self._job.silo_weighting, share)
-        return [task._replace(weight=weight) for task, weight in zip(tasks, weights, strict=True)]
+    def _store_updates(
+        self, round_number: int, tasks: Sequence[host_task.HostTask], outcome: runtime.Outcome, before: ProgramState
+    ) -> None:
+        if self._stored_updates is not None:
+            assert outcome.sent is not None
+            silos = [task.silo.silo for task in tasks]
+            trainable = self._run.weights(before.process).trainable
+            self._stored_updates.add_round(round_number, silos, outcome.sent, outcome.report.finite > 0, trainable)
 
     def _train_alone(self, tasks: Sequence[host_task.HostTask], state: ProgramState) -> tuple[ProgramState, list[str]]:
         if not self._job.local_models:
@@ -206,7 +211,7 @@ class Training:
         own = [task._replace(state=[stack[task.number] for stack in state.local_weights], privacy={}) for task in tasks]
         own, outcome = runtime.without_lost(lambda tasks: self._run.train_alone(self._non_trainable(state), tasks), own)
         # A silo that is lost, or whose own update is not finite, keeps the model that it had.
-        weights = _with_rows(state.local_weights, own, outcome.state)
+        weights = host_task.with_rows(state.local_weights, own, outcome.state)
         return state._replace(local_weights=weights), _not_finite(own, outcome)
 
     def _rejected(self, round_number: int, tasks: Sequence[host_task.HostTask], outcome: runtime.Outcome) -> list[str]:
@@ -253,7 +258,7 @@ class Training:
         spent = self._privacy.spent() if self._is_evaluated(round_number) else None
         if spent is not None:
             fields["epsilon"] = spent["epsilon"]
-        self._records.add_round(round_number, fields, self._silo_updates(tasks, report))
+        self._records.add_round(round_number, fields, self._silo_updates(tasks, outcome))
         if lost:
             self._directory.report("left out", round=round_number, silos=lost)
         if rejected or rejected_alone:
@@ -261,19 +266,26 @@ class Training:
         return loss
 
     def _silo_updates(
-        self, tasks: Sequence[host_task.HostTask], report: silo_training.Report
+        self, tasks: Sequence[host_task.HostTask], outcome: runtime.Outcome
     ) -> Iterator[Mapping[str, Any]]:
         if self._privacy.hides_silos:
             return
+        report = outcome.report
+        cosines = np.full(len(tasks), np.nan) if outcome.sent is None else sent_updates.cosines(outcome.sent)
         for position, task in enumerate(tasks):
             loss = None if self._privacy.hides_training_metrics else float(report.loss[position])
-            yield {
+            fields = {
                 "silo": task.silo.silo,
                 "rows": task.silo.count,
                 "weight": float(task.weight),
                 "loss": loss,
                 "update_norm": float(report.update_norm[position]),
+                "cosine": float(cosines[position]),
             }
+            if self._stored_updates is not None:
+                fields["loss_before"] = float(report.loss_before[position])
+                fields["loss_after"] = float(report.loss_after[position])
+            yield fields
 
     def _evaluate(self, round_number: int, state: ProgramState) -> ProgramState:
         weights = self._run.weights(state.process)
@@ -350,17 +362,16 @@ class Training:
             )
 
     def _trained(self, state: ProgramState) -> TrainedModels:
-        models = state.best
+        models, last = state.best, self._run.weights(state.process)
         if not isinstance(self._job.stopping, stopping.BestRound):
-            weights = self._run.weights(state.process)
-            models = Models(weights, state.silo_state, np.float64(np.inf), np.int64(self._job.rounds))
+            models = Models(last, state.silo_state, np.float64(np.inf), np.int64(self._job.rounds))
         own = self._personal_weights(models.weights, models.silo_state)
         if isinstance(self._job.personalization, personalizations.FineTuning):
             self._directory.report("fine-tuning")
             own = fine_tuning.fine_tune(self._run, models.weights, self._job.personalization, self._job)
             for split in self._measured_splits():
                 self._evaluate_own(self._job.rounds, split, "personal", own, state)
-        return TrainedModels(models.weights, own or state.local_weights, int(models.round_number))
+        return TrainedModels(models.weights, own or state.local_weights, int(models.round_number), last)
 
     def _personal_weights(self, weights: Any, silo_state: Sequence[np.ndarray]) -> list[np.ndarray]:
         personal = self._algorithm.personal_weights(list(weights.trainable), silo_state)
@@ -368,17 +379,6 @@ class Training:
 
     def _non_trainable(self, state: ProgramState) -> list[np.ndarray]:
         return [np.asarray(weight) for weight in self._run.weights(state.process).non_trainable]
-
-
-def _with_rows(
-    stacks: Sequence[np.ndarray], tasks: Sequence[host_task.HostTask], rows: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Returns the stacks with the rows of some silos replaced."""
-    numbers = [task.number for task in tasks]
-    replaced = [np.array(stack) for stack in stacks]
-    for stack, values in zip(replaced, rows, strict=True):
-        stack[numbers] = values
-    return replaced
 
 
 def _not_finite(tasks: Sequence[host_task.HostTask], outcome: runtime.Outcome) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tff_runtime.settings import aggregations, algorithms, cohorts, personalizations, stopping
+from tff_runtime.settings import aggregations, algorithms, cohorts, ledgers, personalizations, stopping
 from tff_runtime.settings import privacy as privacy_settings
 
 _LOSSES = "the silos' losses on their training rows steer the mean, and no noise is added to them"
@@ -64,6 +64,7 @@ def refusals(
     personalization: Any,
     cohort: Any,
     stop: Any,
+    ledger: Any,
     silo_weighting: str,
     maximum_silo_share: float,
     local_models: bool,
@@ -79,6 +80,7 @@ def refusals(
         personalization: One of `settings.personalizations.ALTERNATIVES`.
         cohort: One of `settings.cohorts.ALTERNATIVES`.
         stop: One of `settings.stopping.ALTERNATIVES`.
+        ledger: One of `settings.ledgers.ALTERNATIVES`.
         silo_weighting: One of `silo_weights.WEIGHTINGS`.
         maximum_silo_share: Largest share of the weight that one silo may have, in (0, 1].
         local_models: Whether each silo also trains a model alone.
@@ -90,8 +92,8 @@ def refusals(
             found = _at_record_level(algorithm, personalization, local_models, train_split, evaluation_split)
         case privacy_settings.SiloLevel():
             found = _at_silo_level(
-                algorithm, aggregation, personalization, cohort, stop, silo_weighting, maximum_silo_share, local_models,
-                evaluation_split,
+                algorithm, aggregation, personalization, cohort, stop, ledger, silo_weighting, maximum_silo_share,
+                local_models, evaluation_split,
             )  # fmt: skip
         case _:
             return []
@@ -124,6 +126,7 @@ def _at_silo_level(
     personalization: Any,
     cohort: Any,
     stop: Any,
+    ledger: Any,
     silo_weighting: str,
     maximum_silo_share: float,
     local_models: bool,
@@ -160,6 +163,11 @@ def _at_silo_level(
         yield (
             "BestRound",
             "the round is chosen by metrics of the silos' rows without noise. Choose LastRound",
+        )
+    if isinstance(ledger, ledgers.DetailedLedger):
+        yield (
+            "DetailedLedger",
+            "it stores the updates of single silos, which have no noise: that is on their sum. Choose SummaryLedger",
         )
     if evaluation_split is not None:
         yield (

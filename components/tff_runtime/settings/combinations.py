@@ -10,6 +10,7 @@ from tff_runtime.privacy import compatibility
 from tff_runtime.settings import aggregations, algorithms, cohorts, personalizations, stopping
 
 _FAIR = (algorithms.QFedAvg, algorithms.AgnosticFederated, algorithms.TiltedFederated)
+_OF_PRIVACY = ("privacy", "algorithm", "aggregation", "personalization", "cohort", "ledger")
 _COUNT_ALIKE = (aggregations.Median, aggregations.TrimmedMean, aggregations.MultiKrum)
 
 
@@ -39,7 +40,7 @@ def check(settings: Mapping[str, Any]) -> None:
                     "evaluation_split"
                 )
     compatibility.refuse(
-        **{name: settings[name] for name in ("privacy", "algorithm", "aggregation", "personalization", "cohort")},
+        **{name: settings[name] for name in _OF_PRIVACY},
         stop=settings["stopping"],
         silo_weighting=settings.get("silo_weighting", "examples"),
         maximum_silo_share=settings.get("maximum_silo_share", 1.0),

@@ -5,6 +5,7 @@ store copies what is needed to go on to
 
     <pipeline root>/.checkpoints/<key>/
         ledger.jsonl                 the privacy ledger, if there is one: written anew with every event of the job
+        updates/<SHA-256>            the silos' updates of a round, if they are kept: a file once for all checkpoints
         <version>-<attempt>/
             checkpoints/...          the program state of one round
             result.unfinished/run/.. the records of the rounds up to then
@@ -38,6 +39,7 @@ from tfx_federated import silo_examples, whole_files
 _MARKER = "whole.json"
 _RECORDS = "run"
 _LEDGER = "ledger.jsonl"
+_UPDATES = "updates"
 # Of `tff.program.FileProgramStateManager`: a folder with this name and a number is whole, it was renamed.
 _PROGRAM_STATE = re.compile(r"program_state_(\d+)")
 # The newest is what a training goes on from; the one before serves where a file of the newest is broken.
@@ -86,6 +88,7 @@ class CheckpointStore:
         self._directory = directory
         self._ledger = directory.checkpoints / _LEDGER
         self._stored_ledger = os.path.join(uri, _LEDGER)
+        self._digest_of_update: dict[tuple[str, int], str] = {}
         self._attempt = uuid.uuid4().hex[:8]
         self._stored = 0
 
@@ -143,7 +146,9 @@ class CheckpointStore:
         digests = {}
         for file in sorted(path for path in snapshot.rglob("*") if path.is_file()):
             relative = file.relative_to(snapshot).as_posix()
-            digests[relative] = _copy(str(file), os.path.join(uri, relative))
+            digests[relative] = (
+                self._store_update(file) if _is_update(relative) else _copy(str(file), os.path.join(uri, relative))
+            )
         whole_files.write_json(
             os.path.join(uri, _MARKER), {"version": version, "key": self._key, "sha256_of_file": digests}
         )
@@ -151,6 +156,22 @@ class CheckpointStore:
         self._stored = version
         for _, old in self._whole()[:-_KEPT]:
             fileio.rmtree(old)
+
+    def _store_update(self, file: pathlib.Path) -> str:
+        """Stores a file of updates, which does not change any more, if it is not there, and returns its SHA-256."""
+        version = (file.name, file.stat().st_mtime_ns)
+        if version not in self._digest_of_update:
+            digest = _digest(file)
+            stored = self._stored_update(digest)
+            if not fileio.exists(stored):
+                temporary = f"{stored}.partial-{self._attempt}"
+                _copy(str(file), temporary)
+                fileio.rename(temporary, stored, overwrite=True)
+            self._digest_of_update[version] = digest
+        return self._digest_of_update[version]
+
+    def _stored_update(self, digest: str) -> str:
+        return os.path.join(self._uri, _UPDATES, digest)
 
     def _take_snapshot(self, version: int, snapshot: pathlib.Path) -> bool:
         """Links the files of a checkpoint, which takes no time, so that training may remove them while they are copied.
@@ -169,6 +190,7 @@ class CheckpointStore:
                 self._directory.unfinished_result / _RECORDS,
                 snapshot / self._directory.unfinished_result.name / _RECORDS,
                 copy_function=_copy_record,
+                ignore=shutil.ignore_patterns("*.unfinished"),
             )
         except (FileNotFoundError, shutil.Error):
             # The TFF side removes that checkpoint, or has finished and renamed the records.
@@ -197,7 +219,8 @@ class CheckpointStore:
 
     def _copy_back(self, uri: str) -> None:
         for relative, digest in whole_files.read_json(os.path.join(uri, _MARKER))["sha256_of_file"].items():
-            if _copy(os.path.join(uri, relative), str(self._directory.path / relative)) != digest:
+            stored = self._stored_update(digest) if _is_update(relative) else os.path.join(uri, relative)
+            if _copy(stored, str(self._directory.path / relative)) != digest:
                 raise ValueError(f"{relative} is not what was written (SHA-256)")
 
     def _remove_local_state(self) -> None:
@@ -220,11 +243,20 @@ def _copy(source: str, target: str) -> str:
 
 
 def _copy_record(source: str, target: str) -> None:
-    """Copies a file of the records, which is being written; of JSON Lines, the lines that are whole."""
+    """Copies a file of the records, which is being written; of JSON Lines, the lines that are whole.
+
+    A file of updates is replaced by another one, never changed: a link to it does.
+    """
     if source.endswith(".jsonl"):
         pathlib.Path(target).write_bytes(_whole_lines(pathlib.Path(source)))
+    elif source.endswith(".npz"):
+        os.link(source, target)
     else:
         shutil.copyfile(source, target)
+
+
+def _is_update(relative: str) -> bool:
+    return pathlib.PurePosixPath(relative).parent.name == _UPDATES
 
 
 def _whole_lines(file: pathlib.Path) -> bytes:

@@ -78,8 +78,8 @@ class FederatedTrainer(base_component.BaseComponent):
     )
     ```
 
-    `algorithms`, `aggregations`, `privacy`, `personalizations`, `cohorts`, `schedules`, `stopping` and `executions` are
-    the modules of `tff_runtime.settings`.
+    `algorithms`, `aggregations`, `privacy`, `personalizations`, `cohorts`, `schedules`, `stopping`, `executions` and
+    `ledgers` are the modules of `tff_runtime.settings`.
 
     Component `outputs` contains:
 
@@ -128,6 +128,7 @@ class FederatedTrainer(base_component.BaseComponent):
         server_schedule: Any = job_lib.CHOICES["server_schedule"][1],
         stopping: Any = job_lib.CHOICES["stopping"][1],
         execution: Any = job_lib.CHOICES["execution"][1],
+        ledger: Any = job_lib.CHOICES["ledger"][1],
         tff_python: str | None = None,
     ) -> None:
         """Constructs a FederatedTrainer.
@@ -173,6 +174,7 @@ class FederatedTrainer(base_component.BaseComponent):
             server_schedule: The same for the server learning rate.
             stopping: When training ends and which round's model is kept: one of `settings.stopping`, or its JSON text.
             execution: Where the silos' training runs: one of `settings.executions`, or its JSON text.
+            ledger: What is kept of each silo's update: one of `settings.ledgers`, or its JSON text.
             tff_python: Path of the TFF interpreter; see `tfx_federated.tff_process.find_tff_python`.
 
         Raises:
@@ -208,6 +210,7 @@ class FederatedTrainer(base_component.BaseComponent):
             "server_schedule": server_schedule,
             "stopping": stopping,
             "execution": execution,
+            "ledger": ledger,
         }
         splits = {"train_split": train_split, "evaluation_split": evaluation_split, "local_models": int(local_models)}
         settings |= {name: parameters.encoded(choice, name) for name, choice in choices.items()}

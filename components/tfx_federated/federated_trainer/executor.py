@@ -12,9 +12,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import tensorflow_transform as tft
-from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_transform.tf_metadata import schema_utils
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
@@ -22,34 +19,17 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from tff_runtime import job as job_lib
-from tff_runtime import silo_weights
-from tff_runtime.settings import combinations, encoding, privacy
-from tfx_federated import checkpoint_folders, silo_examples, tff_process, whole_files
+from tff_runtime.settings import privacy
+from tfx_federated import checkpoint_folders, tff_process, whole_files
 from tfx_federated.federated_trainer import (
     checkpoint_store,
     device_model,
-    feature_specs,
     parameters,
     progress,
     serving_model,
     silo_agreement,
-    silo_arrays,
+    training_job,
     warm_start,
-)
-
-_SETTINGS = (
-    "rounds",
-    "local_epochs",
-    "batch_size",
-    "client_learning_rate",
-    "silo_weighting",
-    "maximum_silo_share",
-    "server_optimizer",
-    "server_learning_rate",
-    "server_momentum",
-    "evaluation_interval",
-    "checkpoint_interval",
-    "seed",
 )
 
 
@@ -83,9 +63,9 @@ class Executor(base_executor.BaseExecutor):
             whole_files.require_empty(artifact.uri, name)
         parameters.check(exec_properties)
         tff_python = tff_process.find_tff_python(exec_properties.get("tff_python"))
-        inputs = _Inputs(input_dict, exec_properties["label_key"])
+        inputs = training_job.Inputs(input_dict, exec_properties["label_key"])
         with _job_directory(self._context) as directory:
-            job = _write_job(directory, inputs, exec_properties)
+            job = training_job.write(directory, inputs, exec_properties)
             if input_dict.get("base_model"):
                 warm_start.write_initial_weights(artifact_utils.get_single_uri(input_dict["base_model"]), directory)
             disagreements = _examined(directory, job)
@@ -102,36 +82,8 @@ class Executor(base_executor.BaseExecutor):
             _export(result, outputs, inputs)
             if exec_properties["device_model"]:
                 device_model.export(result / "model", directory, outputs["model"].uri)
-            _describe(outputs, job, disagreements)
+            _describe(outputs, job, directory.initial_weights.exists(), disagreements)
             store.remove()
-
-
-class _Inputs:
-    """The inputs, and what the Transform graph or the schema says of them."""
-
-    def __init__(self, input_dict: dict[str, list[types.Artifact]], label_key: str) -> None:
-        self.reader = silo_examples.SiloExamplesReader(artifact_utils.get_single_uri(input_dict["silo_examples"]))
-        self.transform_output: tft.TFTransformOutput | None = None
-        if input_dict.get("transform_graph"):
-            self.transform_output = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
-            specs = self.transform_output.transformed_feature_spec()
-            raw_specs = self.transform_output.raw_feature_spec()
-        else:
-            file = io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict["schema"]))
-            schema = io_utils.parse_pbtxt_file(file, schema_pb2.Schema())
-            specs = raw_specs = schema_utils.schema_as_feature_spec(schema).feature_spec
-        if self.reader.silo_key not in specs:
-            raise feature_specs.FeatureError(
-                f"silo key {self.reader.silo_key!r} is not among the features {sorted(specs)} of the "
-                f"Transform graph or schema; "
-                "return it unchanged from preprocessing_fn"
-            )
-        self.specs = silo_arrays.StoredSpecs(
-            features=feature_specs.dense_numeric(specs, self.reader.silo_key, label_key),
-            label_key=label_key,
-            label=feature_specs.label(specs, label_key),
-        )
-        self.model_features = serving_model.ModelFeatures(raw_specs, label_key, self.transform_output)
 
 
 @contextlib.contextmanager
@@ -149,32 +101,6 @@ def _job_directory(context: base_executor.BaseExecutor.Context | None) -> Iterat
         shutil.rmtree(folder)
 
 
-def _write_job(
-    directory: job_lib.JobDirectory, inputs: _Inputs, exec_properties: dict[str, Any]
-) -> job_lib.TrainingJob:
-    module = _read_module(exec_properties["module_file"])
-    train_split, evaluation_split = exec_properties["train_split"], exec_properties.get("evaluation_split") or None
-    splits = [train_split] if evaluation_split is None else [train_split, evaluation_split]
-    shutil.rmtree(directory.data, ignore_errors=True)
-    job = job_lib.TrainingJob(
-        features=inputs.specs.stored_features(),
-        label_key=inputs.specs.label_key,
-        label=inputs.specs.stored_label(),
-        silos={split: silo_arrays.write_split(inputs.reader, split, inputs.specs, directory) for split in splits},
-        train_split=train_split,
-        evaluation_split=evaluation_split,
-        local_models=bool(exec_properties["local_models"]),
-        custom_config=json.loads(exec_properties["custom_config"]),
-        **{name: exec_properties[name] for name in _SETTINGS},
-        **parameters.decoded(exec_properties),
-    )
-    _require_enough_silos(job)
-    directory.initial_weights.unlink(missing_ok=True)
-    directory.module.write_bytes(module)
-    directory.job.write_text(job.to_json(), "utf-8")
-    return job
-
-
 def _examined(directory: job_lib.JobDirectory, job: job_lib.TrainingJob) -> list[silo_agreement.Disagreement]:
     """Returns in what silos differ from the others, and tells it; nothing where privacy forbids to tell it."""
     if not isinstance(job.privacy, privacy.NoPrivacy):
@@ -185,23 +111,14 @@ def _examined(directory: job_lib.JobDirectory, job: job_lib.TrainingJob) -> list
 
 
 def _checkpoint_store(
-    directory: job_lib.JobDirectory, job: job_lib.TrainingJob, inputs: _Inputs, model_uri: str
+    directory: job_lib.JobDirectory, job: job_lib.TrainingJob, inputs: training_job.Inputs, model_uri: str
 ) -> checkpoint_store.CheckpointStore:
     rows = [entry for split in job.silos for entry in inputs.reader.entries(split)]
     key = checkpoint_store.key(directory, rows)
     return checkpoint_store.CheckpointStore(checkpoint_folders.beside(model_uri, "model", key), key, directory)
 
 
-def _read_module(module_file: str) -> bytes:
-    if not fileio.exists(module_file):
-        raise FileNotFoundError(
-            f"module_file {module_file} does not exist here; give a path that the machine of the trainer sees"
-        )
-    with fileio.open(module_file, "rb") as file:
-        return file.read()
-
-
-def _export(result: pathlib.Path, outputs: dict[str, types.Artifact], inputs: _Inputs) -> None:
+def _export(result: pathlib.Path, outputs: dict[str, types.Artifact], inputs: training_job.Inputs) -> None:
     run = outputs["federated_run"].uri
     io_utils.copy_dir(str(result / "run"), run)
     if "silo_models" in outputs:
@@ -218,16 +135,14 @@ def _export(result: pathlib.Path, outputs: dict[str, types.Artifact], inputs: _I
 def _describe(
     outputs: dict[str, types.Artifact],
     job: job_lib.TrainingJob,
+    is_warm_start: bool,
     disagreements: Sequence[silo_agreement.Disagreement],
 ) -> None:
     silos = job.silos[job.train_split]
-    weights = _silo_weights(job)
     run = outputs["federated_run"]
     run.set_int_custom_property("rounds", job.rounds)
     run.set_int_custom_property("silos", len(silos))
-    # At the level of silos their numbers of rows are protected, too.
-    hides_rows = isinstance(job.privacy, privacy.SiloLevel)
-    if not hides_rows:
+    if not training_job.hides_rows(job):
         run.set_int_custom_property("rows", sum(silo.count for silo in silos))
     run.set_int_custom_property("rejected_updates", _rejected_updates(run.uri))
     if "silo_models" in outputs:
@@ -235,34 +150,7 @@ def _describe(
     whole_files.write_json(
         os.path.join(run.uri, "agreement.json"), [dataclasses.asdict(disagreement) for disagreement in disagreements]
     )
-    whole_files.write_json(
-        os.path.join(run.uri, "settings.json"),
-        {
-            **{name: getattr(job, name) for name in _SETTINGS},
-            **{name: encoding.encode(getattr(job, name)) for name in job_lib.CHOICES},
-            "local_models": job.local_models,
-            "train_split": job.train_split,
-            "evaluation_split": job.evaluation_split,
-            "label_key": job.label_key,
-            "silos": {
-                silo.silo: {"rows": None if hides_rows else silo.count, "weight": weight}
-                for silo, weight in zip(silos, weights, strict=True)
-            },
-        },
-    )
-
-
-def _silo_weights(job: job_lib.TrainingJob) -> list[float]:
-    rows = [silo.count for silo in job.silos[job.train_split]]
-    return silo_weights.weights(rows, job.silo_weighting, job.maximum_silo_share)
-
-
-def _require_enough_silos(job: job_lib.TrainingJob) -> None:
-    """Refuses what so few silos cannot do."""
-    silos = len(job.silos[job.train_split])
-    combinations.require_enough_silos(job.cohort, job.aggregation, silos)
-    size = getattr(job.cohort, "size", silos)
-    silo_weights.cap([1.0] * size, job.maximum_silo_share)
+    whole_files.write_json(os.path.join(run.uri, "settings.json"), training_job.recorded(job, is_warm_start))
 
 
 def _rejected_updates(run_uri: str) -> int:

@@ -46,6 +46,12 @@ class TrainingProgress:
                 self._say("worker %s is found again", event["address"])
             case "left out":
                 self._say("round %d: left out %s", event["round"], ", ".join(event["silos"]))
+            case "updates left out":
+                self._say(
+                    "from round %d on updates are not stored: they would take more than the %d bytes of maximum_bytes",
+                    event["round"],
+                    event["maximum_bytes"],
+                )
             case "compiled":
                 self._say("%d compilations by XLA", event["compilations"])
             case "stopped":

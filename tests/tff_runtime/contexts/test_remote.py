@@ -14,14 +14,12 @@ import pytest
 import tensorflow_federated as tff
 
 from tests.tff_runtime import numpy_reference
-from tff_runtime import federated_training, functional_model, initial_weights, module_file, silo_data
+from tff_runtime import federated_training, initial_weights, module_file
 from tff_runtime import job as job_lib
-from tff_runtime.aggregation import aggregator
 from tff_runtime.contexts import remote as remote_context
 from tff_runtime.contexts import runtime
-from tff_runtime.learning import algorithms, local_only, silo_evaluation
-from tff_runtime.settings import algorithms as algorithm_settings
-from tff_runtime.settings import executions
+from tff_runtime.privacy import private_rounds
+from tff_runtime.settings import algorithms, executions, ledgers
 
 SILOS = {"a": 40, "b": 9, "c": 25, "d": 1, "e": 16}
 # Where the first worker has these silos, the second one has the others.
@@ -144,18 +142,7 @@ def remote_run(directory):
     """Yields a `Remote` runtime, and a function that measures the initial model on the training rows."""
     job = directory.read_job()
     user = module_file.load(directory.module, job)
-    model = functional_model.FunctionalModel(user.make_model, job)
-    algorithm = algorithms.build(model, job)
-    parts = runtime.Parts(
-        directory=directory,
-        job=job,
-        data=silo_data.SiloData(directory, job, list(model.specs)),
-        model=model,
-        evaluation=silo_evaluation.SiloEvaluation(user.make_model, model),
-        algorithm=algorithm,
-        local_only=local_only.LocalOnly(model, algorithm.silos),
-        aggregator=aggregator.build(job.aggregation),
-    )
+    parts = federated_training.build_parts(directory, job, user, private_rounds.NoPrivacy())
     weights = initial_weights.initial_weights(directory, job, user.make_model)
     with remote_context.remote_runtime(parts) as run:
         yield run, lambda: list(run.evaluate(weights, "train", job.silos["train"]))
@@ -182,10 +169,15 @@ def ignoring_errors(call):
         ([executions.InProcess(), executions.Native()], {"maximum_silo_share": 0.3}),
         (
             [executions.InProcess()],
-            {"algorithm": algorithm_settings.Scaffold(), "server_optimizer": "adam", "local_models": False},
+            {
+                "algorithm": algorithms.Scaffold(),
+                "server_optimizer": "adam",
+                "local_models": False,
+                "ledger": ledgers.DetailedLedger(),
+            },
         ),
     ],
-    ids=["local models", "scaffold"],
+    ids=["local models", "scaffold with updates"],
 )
 def test_trains_the_same_models_as_the_other_executions(make_job, workers, others, changes):
     # Without an assignment, silos go to the workers in turn.
@@ -199,6 +191,15 @@ def test_trains_the_same_models_as_the_other_executions(make_job, workers, other
         lines = record(directory, "silo_metrics.jsonl"), record(other_directory, "silo_metrics.jsonl")
         for line, other_line in zip(*lines, strict=True):
             assert line == pytest.approx(other_line, abs=1e-4)
+        assert_close(stored_updates(directory), stored_updates(other_directory))
+
+
+def stored_updates(directory):
+    arrays = []
+    for path in sorted((directory.unfinished_result / "run").glob("updates/round-*.npz")):
+        with np.load(path) as file:
+            arrays += [file["weights"], file["global"], file["updates"] * file["scales"][:, np.newaxis]]
+    return arrays
 
 
 def die_between_calls(worker):

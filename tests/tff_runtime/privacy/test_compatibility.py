@@ -6,7 +6,7 @@ import pytest
 
 from tff_runtime import silo_weights
 from tff_runtime.privacy import compatibility
-from tff_runtime.settings import aggregations, algorithms, cohorts, personalizations, privacy, stopping
+from tff_runtime.settings import aggregations, algorithms, cohorts, ledgers, personalizations, privacy, stopping
 
 RECORD_LEVEL = privacy.RecordLevel(1.0, 1e-5)
 SILO_LEVEL = privacy.SiloLevel(1.0, 1e-5)
@@ -20,6 +20,7 @@ def refusals(level, **changes):
         "personalization": personalizations.NoPersonalization(),
         "cohort": cohorts.AllSilos(),
         "stop": stopping.LastRound(),
+        "ledger": ledgers.SummaryLedger(),
         "silo_weighting": silo_weights.UNIFORM,
         "maximum_silo_share": 1.0,
         "local_models": False,
@@ -60,6 +61,7 @@ def test_what_releases_more_of_the_rows_than_private_gradients_is_refused(change
         {"cohort": cohorts.SampleBySize(3)},
         {"silo_weighting": silo_weights.EXAMPLES, "maximum_silo_share": 0.2},
         {"evaluation_split": "eval", "stop": stopping.BestRound()},
+        {"ledger": ledgers.DetailedLedger()},
     ],
 )
 def test_what_follows_from_private_gradients_alone_passes(changes):
@@ -84,6 +86,7 @@ def test_what_follows_from_private_gradients_alone_passes(changes):
         ({"cohort": cohorts.SampleBySize(3)}, "Choose UniformSample or RoundRobin"),
         ({"stop": stopping.BestRound()}, "Choose LastRound"),
         ({"evaluation_split": "eval"}, "metrics of each silo"),
+        ({"ledger": ledgers.DetailedLedger()}, "the updates of single silos, which have no noise"),
     ],
 )
 def test_what_releases_more_of_a_silo_than_the_noised_sum_is_refused(changes, reason):
@@ -118,6 +121,7 @@ def test_all_reasons_are_given_at_once():
             personalization=personalizations.NoPersonalization(),
             cohort=cohorts.AllSilos(),
             stop=stopping.LastRound(),
+            ledger=ledgers.SummaryLedger(),
             silo_weighting=silo_weights.UNIFORM,
             maximum_silo_share=1.0,
             local_models=True,

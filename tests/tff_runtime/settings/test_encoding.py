@@ -12,6 +12,7 @@ from tff_runtime.settings import (
     cohorts,
     encoding,
     executions,
+    ledgers,
     personalizations,
     privacy,
     schedules,
@@ -98,6 +99,8 @@ SETTINGS = {
         "minimum_silos": counts,
         "worker_of_silo": st.dictionaries(names | st.just("type"), st.just(0), max_size=3),
     },
+    ledgers.SummaryLedger: {},
+    ledgers.DetailedLedger: {"maximum_bytes": counts},
 }
 CASES = [
     (choice, alternative)

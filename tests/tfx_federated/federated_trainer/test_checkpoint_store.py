@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.tfx_federated import small_job
 from tff_runtime import job as job_lib
+from tff_runtime.settings import ledgers
 from tfx_federated import silo_examples
 from tfx_federated.federated_trainer import checkpoint_store
 
@@ -41,9 +42,15 @@ tff_process.run_job(directory, tff_process.find_tff_python(), on_event)
 
 
 def write_job(folder: pathlib.Path, **changes):
-    """Writes a job with a server optimizer that has state of its own."""
+    """Writes a job that keeps the silos' updates, with a server optimizer that has state of its own."""
     directory = small_job.write(folder, rounds=ROUNDS)
-    job = dataclasses.replace(directory.read_job(), server_optimizer="adam", evaluation_interval=5, **changes)
+    job = dataclasses.replace(
+        directory.read_job(),
+        server_optimizer="adam",
+        evaluation_interval=5,
+        ledger=ledgers.DetailedLedger(),
+        **changes,
+    )
     directory.job.write_text(job.to_json())
     return directory
 
@@ -81,6 +88,10 @@ def weights(directory):
     return [variable.numpy() for variable in tf.saved_model.load(str(directory.result / "model")).model_variables]
 
 
+def updates(directory):
+    return {path.name: path.read_bytes() for path in (directory.result / "run" / "updates").iterdir()}
+
+
 def records(directory):
     lines = [
         json.loads(line)
@@ -105,6 +116,8 @@ def test_a_killed_training_whose_machine_is_gone_ends_with_the_same_weights_and_
     for trained, expected in zip(weights(last), weights(uninterrupted), strict=True):
         np.testing.assert_array_equal(trained, expected)
     assert records(last) == records(uninterrupted)
+    assert len(updates(last)) == ROUNDS + 1
+    assert updates(last) == updates(uninterrupted)
 
 
 @pytest.fixture
@@ -166,6 +179,64 @@ def test_the_last_two_checkpoints_are_kept_and_a_broken_one_is_passed_over(tmp_p
     other = other_machine(tmp_path)
     assert open_store(tmp_path, other).restore() == 3
     assert states(other) == ["program_state_3"]
+
+
+def write_update(directory, round_number, content):
+    folder = directory.unfinished_result / "run" / "updates"
+    folder.mkdir(parents=True, exist_ok=True)
+    # As the TFF side does: a file is replaced, never changed.
+    (folder / "temporary").write_bytes(content)
+    (folder / "temporary").rename(folder / f"round-{round_number:05d}.npz")
+    (folder / f"round-{round_number + 1:05d}.npz.unfinished").write_bytes(b"half of it")
+
+
+def restored_updates(directory):
+    folder = directory.unfinished_result / "run" / "updates"
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+def test_updates_are_stored_once_for_all_checkpoints(tmp_path, directory):
+    store = open_store(tmp_path, directory)
+    for version in (1, 2, 3):
+        write_state(directory, version)
+        write_update(directory, version, f"of round {version}".encode())
+        store({"event": "round"})
+    stored = tmp_path / "store" / "updates"
+    assert sorted(path.read_bytes() for path in stored.iterdir()) == [b"of round 1", b"of round 2", b"of round 3"]
+    assert not list((tmp_path / "store").rglob("*.npz*"))
+    other = other_machine(tmp_path)
+    assert open_store(tmp_path, other).restore() == 3
+    assert restored_updates(other) == {f"round-{n:05d}.npz": f"of round {n}".encode() for n in (1, 2, 3)}
+
+
+def test_updates_of_a_round_that_was_run_again_are_those_of_the_last_time(tmp_path, directory):
+    store = open_store(tmp_path, directory)
+    for version, content in [(1, b"first"), (2, b"with noise"), (3, b"third")]:
+        write_state(directory, version)
+        write_update(directory, version, content)
+        store({"event": "round"})
+    again = other_machine(tmp_path)
+    shutil.rmtree(max(path for path in (tmp_path / "store").iterdir() if path.name.startswith("00000003")))
+    store = open_store(tmp_path, again)
+    assert store.restore() == 2
+    write_state(again, 3)
+    write_update(again, 3, b"third with other noise")
+    store({"event": "round"})
+    last = job_lib.JobDirectory(tmp_path / "last machine")
+    assert open_store(tmp_path, last).restore() == 3
+    assert restored_updates(last)["round-00003.npz"] == b"third with other noise"
+
+
+def test_a_checkpoint_with_broken_updates_is_passed_over(tmp_path, directory):
+    store = open_store(tmp_path, directory)
+    for version in (1, 2):
+        write_state(directory, version)
+        write_update(directory, version, f"of round {version}".encode())
+        store({"event": "round"})
+    (of_second,) = [path for path in (tmp_path / "store" / "updates").iterdir() if path.read_bytes()[-1:] == b"2"]
+    of_second.write_bytes(b"something else")
+    other = other_machine(tmp_path)
+    assert open_store(tmp_path, other).restore() == 1
 
 
 def test_a_checkpoint_whose_copy_was_ended_is_not_restored(tmp_path, directory):

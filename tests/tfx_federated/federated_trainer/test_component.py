@@ -3,7 +3,7 @@ from tfx import types
 from tfx.orchestration import data_types
 from tfx.types import channel_utils, standard_artifacts
 
-from tff_runtime.settings import aggregations, algorithms, personalizations, privacy
+from tff_runtime.settings import aggregations, algorithms, ledgers, personalizations, privacy
 from tfx_federated import artifacts
 from tfx_federated.federated_trainer.component import FederatedTrainer
 
@@ -93,6 +93,16 @@ def test_a_changed_module_file_changes_the_execution_properties(module_file):
             {"privacy": privacy.RecordLevel(epsilon=1, delta=1e-5), "local_models": True},
             "The privacy guarantee would be void:\n- RecordLevel with local_models",
         ),
+        (
+            {
+                "privacy": privacy.SiloLevel(epsilon=1, delta=1e-5),
+                "silo_weighting": "uniform",
+                "evaluation_split": None,
+                "ledger": ledgers.DetailedLedger(),
+            },
+            "SiloLevel with DetailedLedger: it stores the updates of single silos",
+        ),
+        ({"ledger": '{"type": "DetailedLedger", "maximum_bytes": 0}'}, "maximum_bytes is 0; it must be at least 1"),
         ({"server_optimizer": "lamb"}, "server_optimizer is 'lamb'; it must be one of sgd, adagrad, adam, yogi"),
         ({"seed": -1}, "seed is -1"),
     ],

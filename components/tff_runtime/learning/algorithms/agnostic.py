@@ -51,6 +51,8 @@ class AgnosticFederated(local_algorithm.LocalAlgorithm):
             state=[],
             loss=local_algorithm.mean_loss(passed.loss, passed.rows),
             rows=passed.rows,
+            before=start,
+            after=passed.weights,
         )
 
 

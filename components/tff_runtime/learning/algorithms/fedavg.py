@@ -33,4 +33,6 @@ class FedAvg(local_algorithm.LocalAlgorithm):
             state=[],
             loss=local_algorithm.mean_loss(passed.loss, passed.rows),
             rows=passed.rows,
+            before=start,
+            after=passed.weights,
         )

@@ -23,4 +23,6 @@ class FedSGD(local_algorithm.LocalAlgorithm):
     ) -> local_algorithm.Trained:
         """See `LocalAlgorithm.train`."""
         loss, gradients, rows = self._full_pass(start, message.non_trainable, task.one_epoch)
-        return local_algorithm.Trained(gradients, task.weight, shared=[], state=[], loss=loss, rows=rows)
+        return local_algorithm.Trained(
+            gradients, task.weight, shared=[], state=[], loss=loss, rows=rows, before=start, after=None
+        )

@@ -57,6 +57,8 @@ class MimeLite(local_algorithm.LocalAlgorithm):
             state=[],
             loss=local_algorithm.mean_loss(passed.loss, passed.rows),
             rows=passed.rows,
+            before=start,
+            after=passed.weights,
         )
 
     def _mix(self, gradients: local_algorithm.Tensors, momentum: local_algorithm.Tensors) -> local_algorithm.Tensors:

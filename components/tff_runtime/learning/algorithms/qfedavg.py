@@ -48,4 +48,6 @@ class QFedAvg(local_algorithm.LocalAlgorithm):
             state=[],
             loss=local_algorithm.mean_loss(passed.loss, passed.rows),
             rows=passed.rows,
+            before=start,
+            after=passed.weights,
         )

@@ -59,6 +59,8 @@ class Scaffold(local_algorithm.LocalAlgorithm):
             state=[own + change for own, change in zip(task.state, changes, strict=True)],
             loss=local_algorithm.mean_loss(passed.loss, passed.rows),
             rows=passed.rows,
+            before=start,
+            after=passed.weights,
         )
 
 

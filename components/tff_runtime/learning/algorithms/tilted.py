@@ -60,4 +60,6 @@ class TiltedFederated(local_algorithm.LocalAlgorithm):
             state=[],
             loss=local_algorithm.mean_loss(passed.loss, passed.rows),
             rows=passed.rows,
+            before=start,
+            after=passed.weights,
         )

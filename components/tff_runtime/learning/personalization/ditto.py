@@ -16,30 +16,17 @@ from tff_runtime.learning.algorithms import fedprox
 from tff_runtime.settings import personalizations as settings
 
 
-class Ditto(local_algorithm.LocalAlgorithm):
+class Ditto(local_algorithm.Around):
     """Another algorithm, and a model of its own for each silo."""
 
     def __init__(self, inner: local_algorithm.LocalAlgorithm, setting: settings.Ditto) -> None:
         """Takes the algorithm of the global model and lambda."""
-        super().__init__(inner.model, inner.silos)
-        self._inner = inner
+        super().__init__(inner)
         self._steps = local_steps.LocalSteps(inner.model, fedprox.proximal_correction(setting.strength))
-
-    def initial_shared(self) -> list[np.ndarray]:
-        """See `LocalAlgorithm.initial_shared`."""
-        return self._inner.initial_shared()
 
     def initial_state(self, initial_weights: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Returns v_k, then the inner algorithm's."""
         return [*initial_weights, *self._inner.initial_state(initial_weights)]
-
-    def contribution(self) -> list[np.ndarray]:
-        """See `LocalAlgorithm.contribution`."""
-        return self._inner.contribution()
-
-    def next_shared(self, shared: local_algorithm.Tensors, sums: local_algorithm.Tensors) -> local_algorithm.Tensors:
-        """See `LocalAlgorithm.next_shared`."""
-        return self._inner.next_shared(shared, sums)
 
     def personal_weights(
         self, trainable: local_algorithm.Tensors, state: local_algorithm.Tensors

@@ -17,7 +17,7 @@ from tff_runtime.learning import local_algorithm
 from tff_runtime.settings import personalizations as settings
 
 
-class LocalLayers(local_algorithm.LocalAlgorithm):
+class LocalLayers(local_algorithm.Around):
     """Another algorithm, of the shared layers."""
 
     def __init__(self, inner: local_algorithm.LocalAlgorithm, setting: settings.LocalLayers) -> None:
@@ -26,8 +26,7 @@ class LocalLayers(local_algorithm.LocalAlgorithm):
         Raises:
             JobError: A name fits no layer with trainable weights, or no layer is left to share.
         """
-        super().__init__(inner.model, inner.silos)
-        self._inner = inner
+        super().__init__(inner)
         names = inner.model.layers
         self._local = [any(fnmatch.fnmatchcase(name, pattern) for pattern in setting.layers) for name in names]
         unknown = [pattern for pattern in setting.layers if not fnmatch.filter(names, pattern)]
@@ -37,22 +36,10 @@ class LocalLayers(local_algorithm.LocalAlgorithm):
                 "LocalLayers", f"{what}; the model's layers with trainable weights are {sorted(set(names))}"
             )
 
-    def initial_shared(self) -> list[np.ndarray]:
-        """See `LocalAlgorithm.initial_shared`."""
-        return self._inner.initial_shared()
-
     def initial_state(self, initial_weights: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Returns the weights of the local layers, then the inner algorithm's state."""
         own = [weight for weight, local in zip(initial_weights, self._local, strict=True) if local]
         return [*own, *self._inner.initial_state(initial_weights)]
-
-    def contribution(self) -> list[np.ndarray]:
-        """See `LocalAlgorithm.contribution`."""
-        return self._inner.contribution()
-
-    def next_shared(self, shared: local_algorithm.Tensors, sums: local_algorithm.Tensors) -> local_algorithm.Tensors:
-        """See `LocalAlgorithm.next_shared`."""
-        return self._inner.next_shared(shared, sums)
 
     def personal_weights(
         self, trainable: local_algorithm.Tensors, state: local_algorithm.Tensors
