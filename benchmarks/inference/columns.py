@@ -35,6 +35,8 @@ SILO_KEY = "carrier"
 # A second silo key, with a row for each of many silos.
 PERSONAL_SILO_KEY = "customer"
 PERSONAL_SILOS = 10_000
+# File of the weights before the heads, then kernels and biases of all heads in the order of the silos.
+PERSONAL_WEIGHTS = "personal.npz"
 
 
 def personal_silos() -> list[str]:

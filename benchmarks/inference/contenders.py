@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from benchmarks.inference import columns, workloads
 
@@ -146,6 +147,23 @@ def model_only(job: Job) -> None:
     job.keep(np.concatenate(predictions))
 
 
+def numpy(job: Job) -> None:
+    """Computes the network with a head for each silo in NumPy, from columns in memory."""
+    table = workloads.rows_table(json.loads((job.data.parent / "rows.json").read_text())["rows"])
+    scaled = np.stack([table[name].to_numpy() / np.float32(scale) for name, scale in columns.SCALES.items()], axis=1)
+    silos = table[columns.PERSONAL_SILO_KEY].combine_chunks().indices.to_numpy()
+    with np.load(job.models / "inner" / columns.PERSONAL_WEIGHTS) as file:
+        *trunk, kernels, biases = file.values()
+    with job.work():
+        predictions = []
+        for start in range(0, len(table), BATCH):
+            hidden, silo = scaled[start : start + BATCH], silos[start : start + BATCH]
+            for kernel, bias in zip(trunk[::2], trunk[1::2], strict=True):
+                hidden = np.maximum(hidden @ kernel + bias, 0)
+            predictions.append(special.expit(np.einsum("ri,rio->ro", hidden, kernels[silo]) + biases[silo]))
+    job.keep(np.concatenate(predictions))
+
+
 def bulk_inferrer(job: Job) -> None:
     """Runs the executor of TFX's BulkInferrer."""
     import apache_beam as beam
@@ -220,6 +238,7 @@ CONTENDERS: dict[str, Callable[[Job], None]] = {
     "ours_two_workers": lambda job: ours(job, TWO_WORKERS),
     "floor": floor,
     "model_only": model_only,
+    "numpy": numpy,
     "bulk_inferrer": bulk_inferrer,
     "beam_run_inference": beam_run_inference,
 }

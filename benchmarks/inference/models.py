@@ -44,6 +44,7 @@ def main(folder: pathlib.Path) -> None:
         head += random.normal(0.0, 0.1, head.shape).astype(np.float32)
     model = functional_model.FunctionalModel(lambda: made, job)
     prediction.save_silo_models(folder / "personal", model, stacked, [], columns.personal_silos())
+    np.savez(folder / columns.PERSONAL_WEIGHTS, *weights[:-2], *stacked[-2:])
 
 
 def _job() -> job_lib.TrainingJob:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import shutil
 import subprocess
 
 import numpy as np
@@ -104,14 +105,13 @@ def _lists(values: pa.Array) -> pa.ListArray:
 
 
 def write_models(folder: pathlib.Path, tff_python: str) -> None:
-    """Writes Model artifacts `small` and `wide` and the SiloModels artifact `personal`, unless they are there.
+    """Writes Model artifacts `small` and `wide` and the SiloModels artifact `personal` anew.
 
     Args:
-        folder: Folder of the artifacts.
+        folder: Folder of the artifacts; what is in it goes.
         tff_python: The TFF interpreter.
     """
-    if (folder / "personal" / "silos.json").exists():
-        return
+    shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([tff_python, "-m", "benchmarks.inference.models", str(folder / "inner")], check=True)
     specs = {name: tf.io.FixedLenFeature([], dtype) for name, dtype in columns.NUMERIC.items()}
     for name in ("small", "wide"):
