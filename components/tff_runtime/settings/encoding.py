@@ -55,6 +55,45 @@ def decode(values: str | Mapping[str, Any], alternatives: Sequence[type], name: 
         raise ValueError(f"{name}: {kind} cannot be made of {fields}: {error}") from error
 
 
+def encode_all(settings: Sequence[Any], alternatives: Sequence[type], name: str) -> str:
+    """Returns settings as JSON text, a list of what `encode` returns.
+
+    Args:
+        settings: The settings.
+        alternatives: The classes that they may have.
+        name: Name of the list, for messages.
+
+    Raises:
+        ValueError: One is none of the alternatives.
+    """
+    for number, setting in enumerate(settings):
+        if not isinstance(setting, tuple(alternatives)):
+            names = ", ".join(alternative.__name__ for alternative in alternatives)
+            raise ValueError(f"{name}[{number}] is {setting!r}; it must be one of {names}")
+    return json.dumps([encode(setting) for setting in settings], sort_keys=True)
+
+
+def decode_all(text: str, alternatives: Sequence[type], name: str, example: str) -> tuple[Any, ...]:
+    """Reads what `encode_all` returns. Fields with a default may be missing.
+
+    Args:
+        text: The JSON text.
+        alternatives: The classes that the settings may have.
+        name: Name of the list, for messages.
+        example: Such a text, for messages.
+
+    Raises:
+        ValueError: The text is no JSON list, or one of it is no such setting; the message names it and the field.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name} is no JSON: {error}; expected for example {example}") from error
+    if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
+        raise ValueError(f"{name} is {text!r}; expected a JSON list of objects, for example {example}")
+    return tuple(decode(value, alternatives, f"{name}[{number}]") for number, value in enumerate(values))
+
+
 def require(condition: bool, setting: Any, field: str, requirement: str) -> None:
     """Refuses a field out of its range.
 

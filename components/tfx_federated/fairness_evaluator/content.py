@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfx_federated import json_values
 from tfx_federated.fairness_evaluator import findings, gate, silo_results, silo_table, slice_rows
 from tfx_federated.fairness_evaluator.statistics import benefit, bootstrap, discoveries, paired
 from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
@@ -84,7 +85,7 @@ def of_findings(found: findings.Findings, judgements: Sequence[gate.Judgement], 
         "calibration": list(_calibrations(found, settings)),
         "silos": list(_silos(found, settings)),
     }
-    return _finite(content)
+    return json_values.finite(content)
 
 
 def _slices(sliced: findings.SlicedMetric, table: silo_table.SiloTable, minimum_rows: int) -> dict[str, Any]:
@@ -290,14 +291,3 @@ def _gains(gains: paired.Gains, settings: Settings) -> list[dict[str, Any]]:
             gains.gain.tolist(), bounds.lower.tolist(), bounds.upper.tolist(), verdicts.tolist(), strict=True
         )
     ]
-
-
-def _finite(value: Any) -> Any:
-    """Returns JSON values in which a number that is not finite is None."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +13,11 @@ from google.protobuf import json_format
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 from tfx import types
-from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from tfx_federated import example_shards, whole_files
+from tfx_federated import example_shards, model_blessings, whole_files
 from tfx_federated.fairness_evaluator import (
     checked_examples,
     compared_models,
@@ -97,6 +95,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             failures = list(_failures(found.validation))[:_FAILURES_IN_REASON]
             judgements.append(gate.judge_thresholds(found.validation.validation_ok, failures))
         model = artifact_utils.get_single_instance(input_dict[compared_models.MODEL_KEY])
+        baseline = input_dict.get(compared_models.BASELINE_MODEL_KEY)
         settings = content.Settings(
             model=model.uri,
             confidence=exec_properties["confidence"],
@@ -107,7 +106,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         values = content.of_findings(found, judgements, settings)
         report.write(uris[REPORT_KEY], values)
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
-        _write_blessing(blessing, values["blessed"], input_dict, exec_properties)
+        model_blessings.write(blessing, values["blessed"], exec_properties, model, baseline[0] if baseline else None)
         logging.info("FairnessEvaluator: blessed=%s, report in %s", values["blessed"], uris[REPORT_KEY])
 
     def _evaluate(
@@ -192,35 +191,3 @@ def _failures(validation: validation_result_pb2.ValidationResult) -> Iterator[st
             yield f"{failure.metric_key.name} on {where}" + (f" ({failure.message.strip()})" if failure.message else "")
     for spec in validation.missing_slices:
         yield f"the slice {slicer_lib.SingleSliceSpec(spec=spec)!r} is not in the examples"
-
-
-def _write_blessing(
-    blessing: types.Artifact,
-    blessed: bool,
-    input_dict: Mapping[str, list[types.Artifact]],
-    properties: Mapping[str, Any],
-) -> None:
-    inputs = [
-        (
-            compared_models.MODEL_KEY,
-            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY,
-            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
-        ),
-        (
-            compared_models.BASELINE_MODEL_KEY,
-            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY,
-            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY,
-        ),
-    ]
-    for key, uri_property, id_property in inputs:
-        if input_dict.get(key):
-            model = artifact_utils.get_single_instance(input_dict[key])
-            blessing.set_string_custom_property(uri_property, model.uri)
-            blessing.set_int_custom_property(id_property, model.id)
-    if "current_component_id" in properties:
-        blessing.set_string_custom_property("component_id", properties["current_component_id"])
-    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
-    whole_files.write_text(os.path.join(blessing.uri, name), "")
-    blessing.set_int_custom_property(
-        constants.ARTIFACT_PROPERTY_BLESSED_KEY, constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE
-    )

@@ -12,7 +12,6 @@ compare with one are undecided for it, and only "pass" lets it through.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import typing
 from collections.abc import Sequence
@@ -254,10 +253,7 @@ def encode(rules: Sequence[Rule]) -> str:
     Raises:
         ValueError: One is no rule.
     """
-    for number, rule in enumerate(rules):
-        if not isinstance(rule, ALTERNATIVES):
-            raise ValueError(f"rules[{number}] is {rule!r}; it must be one of {_names(ALTERNATIVES)}")
-    return json.dumps([encoding.encode(rule) for rule in rules], sort_keys=True)
+    return encoding.encode_all(rules, ALTERNATIVES, "rules")
 
 
 def decode(text: str) -> tuple[Rule, ...]:
@@ -266,13 +262,7 @@ def decode(text: str) -> tuple[Rule, ...]:
     Raises:
         ValueError: The text is no JSON list, or one of it is no rule; the message names the rule and the field.
     """
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"rules is no JSON: {error}; expected for example " + _EXAMPLE) from error
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise ValueError(f"rules is {text!r}; expected a JSON list of objects, for example {_EXAMPLE}")
-    return tuple(encoding.decode(value, ALTERNATIVES, f"rules[{number}]") for number, value in enumerate(values))
+    return encoding.decode_all(text, ALTERNATIVES, "rules", _EXAMPLE)
 
 
 _EXAMPLE = '[{"type": "WorstSilo", "bound": 0.6}]'
