@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfx import types
@@ -42,6 +42,7 @@ class FederatedTrainerSpec(ComponentSpec):
         "device_model": ExecutionParameter(type=int),
         "seed": ExecutionParameter(type=int),
         "custom_config": ExecutionParameter(type=str),
+        "excluded_silos": ExecutionParameter(type=str),
         **{name: ExecutionParameter(type=str) for name in job_lib.CHOICES},
         "tff_python": ExecutionParameter(type=str, optional=True),
     }
@@ -119,6 +120,7 @@ class FederatedTrainer(base_component.BaseComponent):
         device_model: bool = False,
         seed: int | data_types.RuntimeParameter = 0,
         custom_config: Mapping[str, Any] | None = None,
+        excluded_silos: Sequence[str] | data_types.RuntimeParameter = (),
         algorithm: Any = job_lib.CHOICES["algorithm"][1],
         aggregation: Any = job_lib.CHOICES["aggregation"][1],
         privacy: Any = job_lib.CHOICES["privacy"][1],
@@ -163,6 +165,8 @@ class FederatedTrainer(base_component.BaseComponent):
                 predictions; its inputs are the features as they are trained on.
             seed: Seed of the initial weights and of the order of rows; same inputs and seed, same weights.
             custom_config: JSON values for the module's `model_fn`.
+            excluded_silos: Silos of the silo examples that take no part, such as those that a person took out after a
+                ContributionReport; a RuntimeParameter holds a JSON list.
             algorithm: What the silos minimise and how: one of `settings.algorithms`, or its JSON text, such as
                 `{"type": "FedProx", "strength": 0.1}`, which the Kubeflow UI takes too.
             aggregation: How the updates become one: one of `settings.aggregations`, or its JSON text.
@@ -233,6 +237,7 @@ class FederatedTrainer(base_component.BaseComponent):
                 module_digest=_digest(module_file),
                 label_key=label_key,
                 custom_config=json.dumps(custom_config or {}, sort_keys=True),
+                excluded_silos=_encoded_silos(excluded_silos),
                 tff_python=tff_python,
                 model=types.Channel(type=standard_artifacts.Model),
                 federated_run=types.Channel(type=artifacts.FederatedRun),
@@ -249,3 +254,11 @@ def _digest(module_file: str) -> str | None:
         return None
     with fileio.open(module_file, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def _encoded_silos(silos: Sequence[str] | data_types.RuntimeParameter) -> str | data_types.RuntimeParameter:
+    if isinstance(silos, data_types.RuntimeParameter):
+        return silos
+    if isinstance(silos, str):
+        raise ValueError(f"FederatedTrainer: excluded_silos is {silos!r}; it must be a list of silos")
+    return json.dumps(list(silos))

@@ -82,7 +82,9 @@ class Executor(base_executor.BaseExecutor):
             _export(result, outputs, inputs)
             if exec_properties["device_model"]:
                 device_model.export(result / "model", directory, outputs["model"].uri)
-            _describe(outputs, job, directory.initial_weights.exists(), disagreements)
+            is_warm_start = directory.initial_weights.exists()
+            excluded = json.loads(exec_properties.get("excluded_silos") or "[]")
+            _describe(outputs, job, training_job.recorded(job, is_warm_start, excluded), disagreements)
             store.remove()
 
 
@@ -135,7 +137,7 @@ def _export(result: pathlib.Path, outputs: dict[str, types.Artifact], inputs: tr
 def _describe(
     outputs: dict[str, types.Artifact],
     job: job_lib.TrainingJob,
-    is_warm_start: bool,
+    recorded: Mapping[str, Any],
     disagreements: Sequence[silo_agreement.Disagreement],
 ) -> None:
     silos = job.silos[job.train_split]
@@ -150,7 +152,7 @@ def _describe(
     whole_files.write_json(
         os.path.join(run.uri, "agreement.json"), [dataclasses.asdict(disagreement) for disagreement in disagreements]
     )
-    whole_files.write_json(os.path.join(run.uri, "settings.json"), training_job.recorded(job, is_warm_start))
+    whole_files.write_json(os.path.join(run.uri, "settings.json"), recorded)
 
 
 def _rejected_updates(run_uri: str) -> int:

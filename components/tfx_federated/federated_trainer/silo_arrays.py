@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -53,7 +53,11 @@ class StoredSpecs:
 
 
 def write_split(
-    reader: silo_examples.SiloExamplesReader, split: str, specs: StoredSpecs, directory: job_lib.JobDirectory
+    reader: silo_examples.SiloExamplesReader,
+    split: str,
+    specs: StoredSpecs,
+    directory: job_lib.JobDirectory,
+    excluded_silos: Collection[str] = (),
 ) -> tuple[job_lib.SiloRows, ...]:
     """Writes the arrays of one split.
 
@@ -62,6 +66,7 @@ def write_split(
         split: Name of the split.
         specs: What to write.
         directory: The job whose data the arrays are.
+        excluded_silos: Silos that are left out.
 
     Returns:
         The silos of the split and their rows.
@@ -70,14 +75,15 @@ def write_split(
         FeatureError: A row lacks a feature, or has another type or number of values; the message names both.
         OSError: The arrays do not fit on the disk.
     """
-    entries = reader.entries(split)
+    entries = [entry for entry in reader.entries(split) if entry.silo not in excluded_silos]
     ends = np.cumsum([entry.rows for entry in entries])
     silos = tuple(
         job_lib.SiloRows(entry.silo, int(end) - entry.rows, entry.rows)
         for entry, end in zip(entries, ends, strict=True)
     )
     if not silos:
-        raise feature_specs.FeatureError(f"split {split!r} of the silo examples has no rows")
+        of_others = " of silos that are not excluded" if excluded_silos else ""
+        raise feature_specs.FeatureError(f"split {split!r} of the silo examples has no rows{of_others}")
     total = int(ends[-1])
     stored = {**specs.stored_features(), specs.label_key: specs.stored_label()}
     arrays = {name: _create(directory.array(split, feature), feature, total) for name, feature in stored.items()}

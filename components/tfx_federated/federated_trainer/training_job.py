@@ -86,18 +86,21 @@ def write(directory: job_lib.JobDirectory, inputs: Inputs, exec_properties: Mapp
         The job.
 
     Raises:
-        ValueError: There are too few silos, or a feature of a row is not as it must be.
+        ValueError: There are too few silos, an excluded one is unknown, or a feature of a row is not as it must be.
         FileNotFoundError: The module file is missing.
     """
     module = _read_module(exec_properties["module_file"])
     train_split, evaluation_split = exec_properties["train_split"], exec_properties.get("evaluation_split") or None
     splits = [train_split] if evaluation_split is None else [train_split, evaluation_split]
+    excluded = _excluded_silos(inputs, exec_properties)
     shutil.rmtree(directory.data, ignore_errors=True)
     job = job_lib.TrainingJob(
         features=inputs.specs.stored_features(),
         label_key=inputs.specs.label_key,
         label=inputs.specs.stored_label(),
-        silos={split: silo_arrays.write_split(inputs.reader, split, inputs.specs, directory) for split in splits},
+        silos={
+            split: silo_arrays.write_split(inputs.reader, split, inputs.specs, directory, excluded) for split in splits
+        },
         train_split=train_split,
         evaluation_split=evaluation_split,
         local_models=bool(exec_properties["local_models"]),
@@ -121,6 +124,16 @@ def _read_module(module_file: str) -> bytes:
         return file.read()
 
 
+def _excluded_silos(inputs: Inputs, exec_properties: Mapping[str, Any]) -> list[str]:
+    excluded = json.loads(exec_properties.get("excluded_silos") or "[]")
+    if unknown := sorted(set(excluded) - set(inputs.reader.silos)):
+        raise ValueError(
+            f"excluded_silos names {unknown[0]!r}, which the silo examples do not have; they have "
+            f"{len(inputs.reader.silos)} silos, such as {inputs.reader.silos[0]!r}"
+        )
+    return excluded
+
+
 def _require_enough_silos(job: job_lib.TrainingJob) -> None:
     """Refuses what so few silos cannot do."""
     silos = len(job.silos[job.train_split])
@@ -129,12 +142,13 @@ def _require_enough_silos(job: job_lib.TrainingJob) -> None:
     silo_weights.cap([1.0] * size, job.maximum_silo_share)
 
 
-def recorded(job: job_lib.TrainingJob, is_warm_start: bool) -> dict[str, Any]:
+def recorded(job: job_lib.TrainingJob, is_warm_start: bool, excluded_silos: Sequence[str]) -> dict[str, Any]:
     """Returns what `settings.json` of a FederatedRun says of a training, as JSON values.
 
     Args:
         job: The job.
         is_warm_start: Whether it began with the weights of another model.
+        excluded_silos: Silos that were left out of it.
     """
     silos = job.silos[job.train_split]
     weights = silo_weights.weights([silo.count for silo in silos], job.silo_weighting, job.maximum_silo_share)
@@ -147,6 +161,7 @@ def recorded(job: job_lib.TrainingJob, is_warm_start: bool) -> dict[str, Any]:
         "label_key": job.label_key,
         "custom_config": job.custom_config,
         "warm_start": is_warm_start,
+        "excluded_silos": list(excluded_silos),
         "silos": {
             silo.silo: {"rows": None if hides_rows(job) else silo.count, "weight": weight}
             for silo, weight in zip(silos, weights, strict=True)
@@ -166,6 +181,7 @@ def exec_properties(recorded: Mapping[str, Any], module_file: str) -> dict[str, 
         **{name: recorded[name] for name in (*_SETTINGS, *kept)},
         **{name: json.dumps(recorded[name]) for name in job_lib.CHOICES},
         "custom_config": json.dumps(recorded["custom_config"]),
+        "excluded_silos": json.dumps(recorded["excluded_silos"]),
         "module_file": module_file,
     }
 

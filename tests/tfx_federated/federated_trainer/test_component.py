@@ -61,6 +61,13 @@ def test_execution_properties_are_primitive(module_file):
     assert properties["custom_config"] == '{"width": 3}'
 
 
+def test_excluded_silos_are_a_json_list_or_filled_in_at_run_time(module_file):
+    assert trainer(module_file, excluded_silos=["b", "a"]).exec_properties["excluded_silos"] == '["b", "a"]'
+    assert trainer(module_file).exec_properties["excluded_silos"] == "[]"
+    parameter = data_types.RuntimeParameter(name="excluded-silos", ptype=str, default="[]")
+    assert trainer(module_file, excluded_silos=parameter).exec_properties["excluded_silos"] is parameter
+
+
 def test_a_changed_module_file_changes_the_execution_properties(module_file):
     before = trainer(module_file).exec_properties["module_digest"]
     with open(module_file, "a") as file:
@@ -75,6 +82,7 @@ def test_a_changed_module_file_changes_the_execution_properties(module_file):
         ({"schema": channel(standard_artifacts.Schema)}, "either transform_graph .* or schema"),
         ({"rounds": 0}, "rounds is 0; it must be at least 1"),
         ({"batch_size": -1}, "batch_size is -1"),
+        ({"excluded_silos": "a"}, "excluded_silos is 'a'; it must be a list of silos"),
         ({"client_learning_rate": 0.0}, "client_learning_rate is 0.0; it must be positive"),
         ({"silo_weighting": "log"}, "silo_weighting is 'log'; it must be one of examples, uniform, square_root"),
         ({"maximum_silo_share": 0.0}, "maximum_silo_share is 0.0; it must be above 0 and at most 1"),

@@ -103,6 +103,12 @@ def test_the_same_seed_gives_the_same_model(inputs, trained, tmp_path):
         ({"train_split": "nowhere"}, ValueError, "no split 'nowhere'"),
         ({"rounds": 0}, ValueError, "rounds is 0"),
         ({"client_learning_rate": float("nan")}, ValueError, "client_learning_rate is nan"),
+        (
+            {"excluded_silos": '["large", "nobody"]'},
+            ValueError,
+            "excluded_silos names 'nobody', which the silo examples",
+        ),
+        ({"excluded_silos": json.dumps(list(case.SILOS))}, ValueError, "has no rows of silos that are not excluded"),
         ({"module_file": "nowhere.py"}, FileNotFoundError, "module_file nowhere.py does not exist"),
         ({"tff_python": "/nowhere/python"}, tff_process.TffInterpreterError, "tfx-federated install-tff DIR"),
     ],

@@ -20,11 +20,11 @@ SPECS = silo_arrays.StoredSpecs(
 )
 
 
-def write(folder, rows, **properties):
+def write(folder, rows, excluded_silos=(), **properties):
     artifact = case.silo_examples_artifact(folder, {"train": rows}, **properties)
     directory = job_lib.JobDirectory(folder / "job")
     reader = silo_examples.SiloExamplesReader(artifact.uri)
-    silos = silo_arrays.write_split(reader, "train", SPECS, directory)
+    silos = silo_arrays.write_split(reader, "train", SPECS, directory, excluded_silos)
     stored = {**SPECS.stored_features(), "late": SPECS.stored_label()}
     return silos, {name: np.load(directory.array("train", feature)) for name, feature in stored.items()}
 
@@ -50,6 +50,13 @@ def test_parsing_in_several_batches_changes_nothing(tmp_path, monkeypatch):
     _, pieces = write(tmp_path / "pieces", rows)
     for name, values in whole.items():
         np.testing.assert_array_equal(values, pieces[name])
+
+
+def test_of_excluded_silos_no_row_is_written(tmp_path):
+    rows = [case.serialized(silo, place, (0.0, 0.0), 0) for place, silo in enumerate("aabccb")]
+    silos, arrays = write(tmp_path, rows, excluded_silos=["b"])
+    assert silos == (job_lib.SiloRows("a", 0, 2), job_lib.SiloRows("c", 2, 2))
+    assert sorted(arrays["x"].tolist()) == [0, 1, 3, 4]
 
 
 def test_a_missing_label_is_named_with_its_silo(tmp_path):

@@ -135,6 +135,7 @@ def settings(folder: pathlib.Path, module=MODULE, **changes):
         "device_model": 0,
         "seed": 3,
         "custom_config": "{}",
+        "excluded_silos": "[]",
         **{name: json.dumps(encoding.encode(default)) for name, (_, default) in job_lib.CHOICES.items()},
         **changes,
     }
