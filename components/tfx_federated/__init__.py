@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 _MODULE_OF_NAME = {
     "BeamBatchInferrer": "tfx_federated.beam_batch_inferrer.component",
+    "ContributionEvaluator": "tfx_federated.contribution_evaluator.component",
+    "ContributionReport": "tfx_federated.artifacts",
     "FairnessEvaluator": "tfx_federated.fairness_evaluator.component",
     "FairnessReport": "tfx_federated.artifacts",
     "FederatedRun": "tfx_federated.artifacts",

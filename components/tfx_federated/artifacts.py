@@ -32,3 +32,9 @@ class FairnessReport(artifact.Artifact):
     """The judgement of a model silo by silo: `report.html` for people, `report.json` for programs."""
 
     TYPE_NAME = "tfx_federated.FairnessReport"
+
+
+class ContributionReport(artifact.Artifact):
+    """What each silo gave and got, and who rides free: `report.html` for people, `report.json` for programs."""
+
+    TYPE_NAME = "tfx_federated.ContributionReport"

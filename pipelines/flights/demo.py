@@ -143,7 +143,7 @@ def run(output: pathlib.Path, scale: str, terminal: TextIO) -> None:
     whole_files.write_json(str(output / SUMMARY_FILE), result)
     say("")
     say(summary.as_table(result))
-    for name in ("report", "model", "predictions", "pipeline_yaml"):
+    for name in ("report", "contribution_report", "model", "predictions", "pipeline_yaml"):
         where = "none: the model is not blessed" if result[name] is None else output / result[name]
         say(f"{name.replace('_', ' '):<22} {where}")
     say(f"wall time              {result['seconds']:.0f} s")

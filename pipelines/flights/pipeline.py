@@ -17,7 +17,16 @@ from tfx.orchestration import data_types, pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2
 
 from pipelines.flights import data
-from tfx_federated import BeamBatchInferrer, FairnessEvaluator, FederatedTrainer, SiloPartitioner, beam_options
+from tff_runtime.settings import ledgers
+from tfx_federated import (
+    BeamBatchInferrer,
+    ContributionEvaluator,
+    FairnessEvaluator,
+    FederatedTrainer,
+    SiloPartitioner,
+    beam_options,
+)
+from tfx_federated.contribution_evaluator import rules as contribution_rules
 from tfx_federated.fairness_evaluator import rules
 
 PIPELINE_NAME = "flights"
@@ -98,6 +107,14 @@ def create_pipeline(
         batch_size=BATCH_SIZE,
         client_learning_rate=CLIENT_LEARNING_RATE,
         local_models=True,
+        ledger=ledgers.DetailedLedger(),
+    )
+    contribution_evaluator = ContributionEvaluator(
+        silo_examples=silo_partitioner.outputs["silo_examples"],
+        federated_run=federated_trainer.outputs["federated_run"],
+        model=federated_trainer.outputs["model"],
+        local_models=federated_trainer.outputs["silo_models"],
+        rules=[contribution_rules.NoFindings()],
     )
     fairness_evaluator = FairnessEvaluator(
         examples=example_gen.outputs["examples"],
@@ -133,6 +150,7 @@ def create_pipeline(
             transform,
             silo_partitioner,
             federated_trainer,
+            contribution_evaluator,
             fairness_evaluator,
             beam_batch_inferrer,
             pusher,

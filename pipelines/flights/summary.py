@@ -66,8 +66,9 @@ def summarise(
         JSON values. `rows` (train and eval together), `rounds`, `seconds`, `overall_auc`, `worst_silo` (`name`, `auc`,
         `test_rows`; None if no silo has enough test rows), `small_silo_auc_local` and `small_silo_auc_federated` (means
         over silos below 4,000 training rows with at least 50 test rows and both AUCs), `blessed`, `silos` (`name`,
-        `rows` to train on, `test_rows`, `auc_local`, `auc_federated`; most rows first), and the paths `report`,
-        `model`, `predictions` (None if the model was not applied) and `pipeline_yaml`.
+        `rows` to train on, `test_rows`, `auc_local`, `auc_federated`, `contribution` to the overall AUC; most rows
+        first), and the paths `report`, `contribution_report`, `model`, `predictions` (None if the model was not
+        applied) and `pipeline_yaml`.
 
     Raises:
         ValueError: An artifact is not whole.
@@ -75,7 +76,8 @@ def summarise(
     report = fairness_report.read(artifacts["tfx_federated.FairnessReport"])
     reader = silo_examples.SiloExamplesReader(artifacts["tfx_federated.SiloExamples"])
     training_rows = {entry.silo: entry.rows for entry in reader.entries("train")}
-    silos = _silos(report, training_rows, names)
+    contributions = whole_files.read_json(f"{artifacts['tfx_federated.ContributionReport']}/report.json")
+    silos = _silos(report, training_rows, _contribution_of_silo(contributions), names)
     predictions = artifacts["InferenceResult"]
     is_scored = inference_results.read_manifest(predictions)["scored"]
 
@@ -93,14 +95,22 @@ def summarise(
         "blessed": report["blessed"],
         "silos": silos,
         "report": relative(pathlib.Path(artifacts["tfx_federated.FairnessReport"], fairness_report.HTML_FILE)),
+        "contribution_report": relative(pathlib.Path(artifacts["tfx_federated.ContributionReport"], "report.html")),
         "model": relative(path_utils.serving_model_dir(artifacts["Model"])),
         "predictions": relative(predictions) if is_scored else None,
         "pipeline_yaml": relative(pipeline_yaml),
     }
 
 
+def _contribution_of_silo(report: Mapping[str, Any]) -> dict[str, float | None]:
+    return {silo["name"]: silo["contribution"] and silo["contribution"]["value"] for silo in report["silos"]}
+
+
 def _silos(
-    report: Mapping[str, Any], training_rows: Mapping[str, int], names: Mapping[str, str]
+    report: Mapping[str, Any],
+    training_rows: Mapping[str, int],
+    contributions: Mapping[str, float | None],
+    names: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     silos = [
         {
@@ -109,6 +119,7 @@ def _silos(
             "test_rows": silo["rows"],
             "auc_local": silo["models"]["local_models"],
             "auc_federated": silo["value"],
+            "contribution": contributions.get(silo["name"]),
         }
         for silo in report["silos"]
     ]
@@ -141,7 +152,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def as_table(summary: Mapping[str, Any]) -> str:
     """Lays a summary out for a terminal, at most 100 columns wide."""
     width = max([len("airline"), *(len(silo["name"]) for silo in summary["silos"])])
-    lines = [f"{'airline':<{width}}  train rows  test rows  AUC alone  AUC federated  difference"]
+    lines = [f"{'airline':<{width}}  train rows  test rows  AUC alone  federated  difference  contribution"]
     lines += [_line(silo, width) for silo in summary["silos"]]
     if any(silo["test_rows"] < MINIMUM_TEST_ROWS for silo in summary["silos"]):
         lines.append(f"* fewer than {MINIMUM_TEST_ROWS} test rows: too few to say")
@@ -162,10 +173,11 @@ def as_table(summary: Mapping[str, Any]) -> str:
 def _line(silo: Mapping[str, Any], width: int) -> str:
     alone, federated = silo["auc_local"], silo["auc_federated"]
     difference = "-" if alone is None or federated is None else f"{federated - alone:+.3f}"
+    contribution = "-" if silo["contribution"] is None else f"{silo['contribution']:+.4f}"
     mark = " *" if silo["test_rows"] < MINIMUM_TEST_ROWS else ""
     return (
         f"{silo['name']:<{width}}  {silo['rows']:>10,}  {silo['test_rows']:>9,}  {_number(alone):>9}  "
-        f"{_number(federated):>13}  {difference:>10}{mark}"
+        f"{_number(federated):>9}  {difference:>10}  {contribution:>12}{mark}"
     )
 
 

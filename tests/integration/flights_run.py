@@ -7,7 +7,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner
 from tfx.utils import path_utils
 
-from tfx_federated import silo_examples
+from tfx_federated import silo_examples, whole_files
 from tfx_federated.fairness_evaluator import report
 
 ROUNDS = 2
@@ -49,6 +49,7 @@ class Run:
         self.reader = silo_examples.SiloExamplesReader(self.uris["tfx_federated.SiloExamples"])
         self.model = tf.saved_model.load(path_utils.serving_model_path(self.uris["Model"]))
         self.report = report.read(self.uris["tfx_federated.FairnessReport"])
+        self.contributions = whole_files.read_json(f"{self.uris['tfx_federated.ContributionReport']}/report.json")
 
     def raw_eval_rows(self):
         files = tf.io.gfile.glob(self.raw_eval_pattern)

@@ -100,6 +100,23 @@ def test_the_auc_of_every_silo_equals_scikit_learns(run):
         assert silo["value"] == pytest.approx(expected, abs=1e-3)
 
 
+def test_the_contribution_report_measures_the_models_as_tfma_does(run):
+    """From the transformed rows by silo and the weights alone, where TFMA takes the raw rows and the served models."""
+    judged = {silo["name"]: silo for silo in run.report["silos"] if silo["value"] is not None}
+    measured = {silo["name"]: silo["values"] for silo in run.contributions["silos"]}
+    for name, silo in judged.items():
+        # TFMA interpolates the curve between 10,000 thresholds.
+        assert measured[name]["federated"] == pytest.approx(silo["value"], abs=1e-3)
+        assert measured[name]["local"] == pytest.approx(silo["models"]["local_models"], abs=1e-3)
+
+
+def test_contributions_sum_to_what_the_training_gained(run):
+    contribution = run.contributions["contribution"]
+    values = [silo["contribution"]["value"] for silo in run.contributions["silos"]]
+    assert sum(values) == pytest.approx(contribution["gained"] - contribution["efficiency_gap"], abs=1e-9)
+    assert contribution["gained"] > 0
+
+
 def test_no_zero_of_the_data_is_lost_on_the_way(run):
     """TFX 1.21's Parquet reader turns zeros into missing values; the labels here are mostly zeros."""
     label = parsed(run.raw_eval_rows(), data.LABEL_KEY, "int64_list")
@@ -128,6 +145,6 @@ def executions(metadata_file):
 
 def test_every_execution_is_complete_and_no_worker_is_left(run):
     states = executions(run.metadata_file)
-    assert len(states) == 10
+    assert len(states) == 11
     assert set(states.values()) == {metadata_store_pb2.Execution.COMPLETE}
     assert worker_processes() == []

@@ -12,6 +12,7 @@ from tfx.utils import path_utils
 
 from tests.integration import flights_run
 from tests.kubeflow import cluster as cluster_lib
+from tfx_federated import whole_files
 from tfx_federated.beam_batch_inferrer import inference_results
 from tfx_federated.fairness_evaluator import report
 from tfx_federated.kubeflow import compiler
@@ -53,7 +54,7 @@ def kubeflow(run, tmp_path_factory):
 
 def test_every_task_succeeds(kubeflow):
     assert {task.state for task in kubeflow.tasks.values()} == {"SUCCEEDED"}
-    assert len(kubeflow.tasks) == 10
+    assert len(kubeflow.tasks) == 11
 
 
 def test_the_model_is_the_one_that_the_local_runner_trains(run, kubeflow):
@@ -73,6 +74,16 @@ def test_the_blessing_and_the_report_are_those_of_the_local_runner(run, kubeflow
     assert (kubeflow.path("FairnessEvaluator", "blessing") / "BLESSED").exists()
     found = report.read(str(kubeflow.path("FairnessEvaluator", "report")))
     assert {**found, "model": None} == {**run.report, "model": None}
+
+
+def test_the_contributions_are_those_of_the_local_runner(run, kubeflow):
+    found = whole_files.read_json(str(kubeflow.path("ContributionEvaluator", "report") / "report.json"))
+    assert {**found, "federated_run": None} == {**run.contributions, "federated_run": None}
+    page = kubeflow.path("ContributionEvaluator", "report_html").read_text()
+    assert page == (kubeflow.path("ContributionEvaluator", "report") / "report.html").read_text()
+    metrics = kubeflow.artifact("ContributionEvaluator", "report_metrics")["metadata"]
+    assert metrics["silos"] == len(flights_run.CARRIERS)
+    assert metrics["gained"] == pytest.approx(run.contributions["contribution"]["gained"], abs=1e-6)
 
 
 def test_tfma_reads_the_evaluation_and_its_overall_metric_is_the_same(run, kubeflow):

@@ -60,6 +60,19 @@ def test_metrics_without_a_value_are_left_out(tmp_path):
     assert all(isinstance(value, (int, float)) for value in content.metadata.values())
 
 
+def test_the_numbers_of_a_contribution_report_are_those_that_are_known(tmp_path):
+    report = {"silos": [{}, {}, {}], "findings": [{"silo": "a"}, {"silo": "a"}], "blessed": True}
+    report |= {"contribution": {"gained": 0.2, "share_of_largest": 0.6}}
+    report |= {"comparisons": [{"model": "federated", "baseline": "local", "significantly_hurt": 1}]}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    metrics = view(artifacts.ContributionReport.TYPE_NAME, "metrics")
+    numbers = {"silos": 3, "found_silos": 1, "blessed": 1}
+    contribution = {"gained": 0.2, "share_of_largest_contribution": 0.6, "hurt_silos_federated_over_local": 1}
+    assert metrics.read(str(tmp_path)).metadata == numbers | contribution
+    (tmp_path / "report.json").write_text(json.dumps({**report, "contribution": None, "comparisons": []}))
+    assert metrics.read(str(tmp_path)).metadata == numbers
+
+
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory):
     """TFMA on four rows that one can count: labels 0, 0, 1, 1 and scores .1, .6, .4, .9."""

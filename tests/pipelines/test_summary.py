@@ -34,6 +34,15 @@ REPORT = {
 }
 
 
+CONTRIBUTIONS = {
+    "silos": [
+        {"name": "AS", "contribution": {"value": 0.15}},
+        {"name": "HA", "contribution": {"value": -0.01}},
+        {"name": "OO", "contribution": None},
+    ]
+}
+
+
 def _write_examples(folder):
     examples = standard_artifacts.Examples()
     examples.uri = str(folder)
@@ -73,9 +82,10 @@ def _partition(examples, uri):
 def output(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     _partition(_write_examples(folder / "examples"), folder / "silo_examples")
-    for name in ("report", "run", "predictions"):
+    for name in ("report", "contribution_report", "run", "predictions"):
         (folder / name).mkdir()
     whole_files.write_json(str(folder / "report" / "report.json"), REPORT)
+    whole_files.write_json(str(folder / "contribution_report" / "report.json"), CONTRIBUTIONS)
     whole_files.write_json(str(folder / "predictions" / "_manifest.json"), {"scored": True})
     whole_files.write_json(str(folder / "run" / "settings.json"), {"rounds": 2})
     (folder / "model" / "Format-Serving").mkdir(parents=True)
@@ -88,6 +98,7 @@ def uris(output):
         "tfx_federated.SiloExamples": str(output / "silo_examples"),
         "tfx_federated.FederatedRun": str(output / "run"),
         "tfx_federated.FairnessReport": str(output / "report"),
+        "tfx_federated.ContributionReport": str(output / "contribution_report"),
         "Model": str(output / "model"),
         "InferenceResult": str(output / "predictions"),
     }
@@ -110,6 +121,7 @@ def test_summary_has_exactly_the_promised_keys(result):
         "blessed",
         "silos",
         "report",
+        "contribution_report",
         "model",
         "predictions",
         "pipeline_yaml",
@@ -119,10 +131,10 @@ def test_summary_has_exactly_the_promised_keys(result):
 
 def test_silos_join_training_rows_of_the_index_with_aucs_of_the_report(result):
     assert result["silos"] == [
-        {"name": "Alaska", "rows": 20, "test_rows": 80, "auc_local": 0.7, "auc_federated": 0.8},
-        {"name": "Hawaiian", "rows": 6, "test_rows": 60, "auc_local": 0.4, "auc_federated": 0.6},
-        {"name": "OO", "rows": 2, "test_rows": 49, "auc_local": 0.1, "auc_federated": 1.0},
-        {"name": "ZZ", "rows": 0, "test_rows": 70, "auc_local": None, "auc_federated": 0.5},
+        {"name": "Alaska", "rows": 20, "test_rows": 80, "auc_local": 0.7, "auc_federated": 0.8, "contribution": 0.15},
+        {"name": "Hawaiian", "rows": 6, "test_rows": 60, "auc_local": 0.4, "auc_federated": 0.6, "contribution": -0.01},
+        {"name": "OO", "rows": 2, "test_rows": 49, "auc_local": 0.1, "auc_federated": 1.0, "contribution": None},
+        {"name": "ZZ", "rows": 0, "test_rows": 70, "auc_local": None, "auc_federated": 0.5, "contribution": None},
     ]
 
 
@@ -138,9 +150,10 @@ def test_small_silo_means_leave_out_large_silos(output, uris, monkeypatch):
 
 
 def test_paths_are_relative_to_the_output_folder(output, result):
-    paths = {name: result[name] for name in ("report", "model", "predictions", "pipeline_yaml")}
+    paths = {name: result[name] for name in ("report", "contribution_report", "model", "predictions", "pipeline_yaml")}
     assert paths == {
         "report": "report/report.html",
+        "contribution_report": "contribution_report/report.html",
         "model": "model/Format-Serving",
         "predictions": "predictions",
         "pipeline_yaml": "pipeline.yaml",
@@ -161,7 +174,7 @@ def test_table_marks_only_silos_with_too_few_test_rows(result):
     lines = summary.as_table(result).splitlines()
     assert [line.split()[0] for line in lines if line.endswith(" *")] == ["OO"]
     assert "* fewer than 50 test rows: too few to say" in lines
-    assert lines[1].split() == ["Alaska", "20", "80", "0.700", "0.800", "+0.100"]
+    assert lines[1].split() == ["Alaska", "20", "80", "0.700", "0.800", "+0.100", "+0.1500"]
     assert any("0.550 alone, 0.700 federated" in line for line in lines)
 
 

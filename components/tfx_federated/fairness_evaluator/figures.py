@@ -6,7 +6,6 @@ who do not see it. Names of silos are text: Plotly reads a small HTML in labels,
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,8 @@ import plotly.graph_objects as go
 from plotly import subplots
 
 from tfx_federated.fairness_evaluator import report_frames
+from tfx_federated.report_pages import figure_style
+from tfx_federated.report_pages.colours import LIGHT
 
 # Above it single silos are no longer to be told apart, and a browser draws them slowly.
 MOST_SILOS_DRAWN = 2000
@@ -27,57 +28,6 @@ _WORST_MARKED = 20
 _CURVE_POINTS = 400
 _MOST_GROUPS = 8
 
-# The page swaps these colours for those of its dark mode, so each is used for one thing only.
-LIGHT = {
-    "text": "#1b2229",
-    "quiet": "#5c6670",
-    "grid": "#e6e9ed",
-    "page": "#ffffff",
-    "mark": "#2a6496",
-    "soft": "#b4cbdf",
-    "faint": "#f1f6fa",
-    "good": "#1f7a4d",
-    "bad": "#b8432f",
-    "neutral": "#98a3ad",
-    "group_1": "#2b6598",
-    "group_2": "#c77c11",
-    "group_3": "#6c4f9c",
-    "group_4": "#2f8577",
-    "group_5": "#b04a7d",
-    "group_6": "#7b6a3a",
-    "group_7": "#4a7f2c",
-    "group_8": "#8b3f3f",
-}
-DARK = {
-    "text": "#e6e9ec",
-    "quiet": "#9ba6b0",
-    "grid": "#2c333a",
-    "page": "#14181c",
-    "mark": "#7db4e0",
-    "soft": "#3a5670",
-    "faint": "#1a232b",
-    "good": "#66c395",
-    "bad": "#f08f7c",
-    "neutral": "#717c86",
-    "group_1": "#7eb5e1",
-    "group_2": "#e5ac55",
-    "group_3": "#b39ddb",
-    "group_4": "#6fc4b5",
-    "group_5": "#e08fb6",
-    "group_6": "#c4b27c",
-    "group_7": "#9acb7c",
-    "group_8": "#d98f8f",
-}
-_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", Arial, sans-serif'
-_AXIS = {
-    "gridcolor": LIGHT["grid"],
-    "linecolor": LIGHT["grid"],
-    "zeroline": False,
-    "ticks": "",
-    "title": {"font": {"size": 13, "color": LIGHT["quiet"]}, "standoff": 12},
-    "tickfont": {"size": 12, "color": LIGHT["quiet"]},
-    "automargin": True,
-}
 _WHY = {"all rows": "All rows", "largest": "Largest silo", "smallest": "Smallest silo", "worst": "Worst silo"}
 # The last is drawn on top.
 _VERDICTS = {
@@ -98,8 +48,8 @@ def metric_by_size(content: Mapping[str, Any], silos: pd.DataFrame) -> go.Figure
         silos: `report_frames.silos` of it.
     """
     silos = silos.dropna(subset=["value"])
-    metric = _plain(content["metric"])
-    figure = _figure("rows of the silo (log scale)", metric)
+    metric = figure_style.plain(content["metric"])
+    figure = figure_style.new_figure("rows of the silo (log scale)", metric)
     enough = silos[silos.evidence == "enough"]
     if len(silos) <= MOST_SILOS_DRAWN:
         few = silos[silos.evidence != "enough"]
@@ -120,12 +70,16 @@ def metric_by_size(content: Mapping[str, Any], silos: pd.DataFrame) -> go.Figure
         _name_the_worst(figure, worst.iloc[0], metric)
     figure.update_xaxes(type="log", tickvals=_powers_of_ten(drawn.rows), tickformat=",d")
     figure.update_layout(showlegend=len(figure.data) > 1, height=440)
-    return _described(
+    return figure_style.described(
         figure,
         f"{metric} of {len(drawn):,} silos against their number of rows, "
         + (f"from {drawn.rows.min():,} to {drawn.rows.max():,} rows. " if len(drawn) else "none drawn. ")
         + _over_all_rows(overall)
-        + (f" The worst silo is {_plain(worst.iloc[0]['name'])} with {worst.iloc[0].value:.4f}." if len(worst) else ""),
+        + (
+            f" The worst silo is {figure_style.plain(worst.iloc[0]['name'])} with {worst.iloc[0].value:.4f}."
+            if len(worst)
+            else ""
+        ),
     )
 
 
@@ -137,8 +91,8 @@ def distribution(content: Mapping[str, Any], silos: pd.DataFrame) -> go.Figure:
         silos: `report_frames.silos` of it.
     """
     values = silos.value[silos.evidence == "enough"].dropna().to_numpy()
-    metric = _plain(content["metric"])
-    figure = _figure(metric, "silos")
+    metric = figure_style.plain(content["metric"])
+    figure = figure_style.new_figure(metric, "silos")
     counts, edges = _histogram(values)
     figure.add_trace(
         go.Bar(
@@ -162,7 +116,9 @@ def distribution(content: Mapping[str, Any], silos: pd.DataFrame) -> go.Figure:
         if not len(values)
         else (f" Half of them lie between {np.quantile(values, 0.25):.4f} and {np.quantile(values, 0.75):.4f}.")
     )
-    return _described(figure, f"How {len(values):,} silos spread over {metric}.{middle} {_over_all_rows(overall)}")
+    return figure_style.described(
+        figure, f"How {len(values):,} silos spread over {metric}.{middle} {_over_all_rows(overall)}"
+    )
 
 
 def benefit(content: Mapping[str, Any], silos: pd.DataFrame, model: str) -> go.Figure:
@@ -186,8 +142,8 @@ def benefit(content: Mapping[str, Any], silos: pd.DataFrame, model: str) -> go.F
     drawn = gains
     if len(gains) > MOST_SILOS_DRAWN:
         drawn = gains.iloc[np.unique(np.linspace(0, len(gains) - 1, _CURVE_POINTS).round().astype(int))]
-    title = f"gain in {_plain(content['metric'])} over {_plain(model_in_words(model))}"
-    figure = _figure(title, "") if by_name else _figure("silos, by gain", title)
+    title = f"gain in {figure_style.plain(content['metric'])} over {figure_style.plain(model_in_words(model))}"
+    figure = figure_style.new_figure(title, "") if by_name else figure_style.new_figure("silos, by gain", title)
     for verdict, (role, symbol) in _VERDICTS.items():
         members = drawn[drawn.verdict == verdict]
         if len(members):
@@ -197,7 +153,7 @@ def benefit(content: Mapping[str, Any], silos: pd.DataFrame, model: str) -> go.F
     if by_name:
         figure.update_yaxes(
             tickvals=gains["rank"].tolist(),
-            ticktext=[_plain(name) for name in gains["name"]],
+            ticktext=[figure_style.plain(name) for name in gains["name"]],
             range=[0.4, len(gains) + 0.6],
             showgrid=False,
         )
@@ -206,7 +162,9 @@ def benefit(content: Mapping[str, Any], silos: pd.DataFrame, model: str) -> go.F
         figure.update_xaxes(tickformat=",d", showgrid=False)
         figure.update_layout(height=380)
     counts = ", ".join(f"{(gains.verdict == verdict).sum():,} {verdict}" for verdict in _VERDICTS)
-    return _described(figure, f"Gain of {len(gains):,} silos over {model_in_words(model)}, sorted: {counts}.")
+    return figure_style.described(
+        figure, f"Gain of {len(gains):,} silos over {model_in_words(model)}, sorted: {counts}."
+    )
 
 
 def calibration(content: Mapping[str, Any]) -> go.Figure:
@@ -224,13 +182,13 @@ def calibration(content: Mapping[str, Any]) -> go.Figure:
     for place, part in enumerate(parts, start=1):
         figure.add_trace(_diagonal(), row=1, col=place)
         figure.add_trace(_calibration_points(part["bins"]), row=1, col=place)
-    _style(figure)
+    figure_style.style(figure)
     figure.update_annotations(font={"size": 13, "color": LIGHT["text"]})
     figure.update_xaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1], title_text="mean prediction")
     figure.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1])
     figure.update_yaxes(title_text="mean label", col=1)
     figure.update_layout(showlegend=False, height=320, margin={"t": 56})
-    return _described(
+    return figure_style.described(
         figure,
         "Mean label against mean prediction; on the diagonal both agree. "
         + " ".join(f"{_WHY[part['why']]}: {_calibration_in_words(part)}" for part in parts),
@@ -253,8 +211,8 @@ def groups(content: Mapping[str, Any], place: int) -> go.Figure:
         for group in sliced["groups"]
         if group["silo"] in lines and group["value"] is not None and group["rows"] >= minimum
     ]
-    metric = _plain(sliced["metric"])
-    figure = _figure(metric, "")
+    metric = figure_style.plain(sliced["metric"])
+    figure = figure_style.new_figure(metric, "")
     ends: list[tuple[Any, Any]] = []
     for silo, line in lines.items():
         values = [group["value"] for group in members if group["silo"] == silo]
@@ -273,12 +231,12 @@ def groups(content: Mapping[str, Any], place: int) -> go.Figure:
     for number, name in enumerate(names):
         ours = [group for group in members if group_in_words(group["values"]) == name]
         figure.add_trace(_group_points(ours, lines, name, number, len(names)))
-    labels = ["all rows" if silo is None else _plain(silo) for silo in lines]
+    labels = ["all rows" if silo is None else figure_style.plain(silo) for silo in lines]
     figure.update_yaxes(tickvals=list(lines.values()), ticktext=labels, showgrid=False, range=[-0.6, len(lines) - 0.4])
     figure.update_layout(height=150 + 26 * len(lines), showlegend=1 < len(names) <= _MOST_GROUPS)
-    features = ", ".join(_plain(feature) for feature in sliced["features"])
+    features = ", ".join(figure_style.plain(feature) for feature in sliced["features"])
     largest = f" The largest gap is {gaps[0]['gap']:.4f}." if gaps else ""
-    return _described(figure, f"{metric} of the groups by {features} in {len(lines)} silos.{largest}")
+    return figure_style.described(figure, f"{metric} of the groups by {features} in {len(lines)} silos.{largest}")
 
 
 def model_in_words(model: str) -> str:
@@ -293,50 +251,7 @@ def model_in_words(model: str) -> str:
 
 def group_in_words(values: Mapping[str, str]) -> str:
     """Returns a group's name, such as `origin EWR`, escaped for Plotly."""
-    return ", ".join(f"{_plain(feature)} {_plain(value)}" for feature, value in values.items())
-
-
-def _plain(text: str, most: int = 32) -> str:
-    """Returns text that Plotly shows as it is: on one line, short, without markup."""
-    line = " ".join(text.split())
-    shortened = line if len(line) <= most else f"{line[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return html.escape(shortened, quote=False)
-
-
-def _figure(x_title: str, y_title: str) -> go.Figure:
-    figure = go.Figure()
-    _style(figure)
-    figure.update_xaxes(title_text=x_title)
-    figure.update_yaxes(title_text=y_title)
-    return figure
-
-
-def _style(figure: go.Figure) -> None:
-    figure.update_layout(
-        template="none",
-        font={"family": _FONT, "size": 13, "color": LIGHT["text"]},
-        paper_bgcolor=LIGHT["page"],
-        plot_bgcolor=LIGHT["page"],
-        margin={"l": 56, "r": 24, "t": 40, "b": 56},
-        hoverlabel={"bgcolor": LIGHT["page"], "bordercolor": LIGHT["grid"], "font": {"color": LIGHT["text"]}},
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "y": 1.01,
-            "yanchor": "bottom",
-            "font": {"color": LIGHT["quiet"]},
-            "itemsizing": "constant",
-        },
-        dragmode=False,
-    )
-    figure.update_xaxes(**_AXIS)
-    figure.update_yaxes(**_AXIS)
-
-
-def _described(figure: go.Figure, description: str) -> go.Figure:
-    # What was escaped for Plotly is plain text here; whoever shows it escapes it for their own medium.
-    figure.update_layout(meta={"description": html.unescape(description)})
-    return figure
+    return ", ".join(f"{figure_style.plain(feature)} {figure_style.plain(value)}" for feature, value in values.items())
 
 
 def _over_all_rows(overall: float | None) -> str:
@@ -390,7 +305,7 @@ def _bars(values: pd.Series, lower: pd.Series, upper: pd.Series, color: str = LI
 
 def _hover(silo: Any) -> str:
     bounds = "" if pd.isna(silo.lower) else f"<br>{silo.lower:.4f} to {silo.upper:.4f}"
-    return f"<b>{_plain(silo.name)}</b><br>{silo.value:.4f}{bounds}<br>{silo.rows:,} rows"
+    return f"<b>{figure_style.plain(silo.name)}</b><br>{silo.value:.4f}{bounds}<br>{silo.rows:,} rows"
 
 
 def _density(silos: pd.DataFrame) -> go.Heatmap:
@@ -423,7 +338,7 @@ def _name_the_worst(figure: go.Figure, worst: Any, metric: str) -> None:
     figure.add_annotation(
         x=float(np.log10(max(worst.rows, 1))),
         y=worst.value,
-        text=f"worst: {_plain(worst['name'], 24)}",
+        text=f"worst: {figure_style.plain(worst['name'], 24)}",
         font={"size": 12, "color": LIGHT["bad"]},
         showarrow=True,
         arrowhead=0,
@@ -483,7 +398,8 @@ def _gain_points(gains: pd.DataFrame, verdict: str, color: str, symbol: str, by_
         name=verdict,
         marker={"color": color, "symbol": symbol, "size": 9 if drawn <= 60 else 4 if symbol == "circle" else 7},
         text=[
-            f"<b>{_plain(silo.name)}</b><br>gain {silo.gain:+.4f} ({silo.low:+.4f} to {silo.high:+.4f})<br>{verdict}"
+            f"<b>{figure_style.plain(silo.name)}</b><br>"
+            f"gain {silo.gain:+.4f} ({silo.low:+.4f} to {silo.high:+.4f})<br>{verdict}"
             for silo in gains.itertuples()
         ],
         hovertemplate="%{text}<extra></extra>",
@@ -491,7 +407,7 @@ def _gain_points(gains: pd.DataFrame, verdict: str, color: str, symbol: str, by_
 
 
 def _calibration_title(part: Mapping[str, Any]) -> str:
-    name = "" if part["silo"] is None else f"{_plain(part['silo'], 22)}, "
+    name = "" if part["silo"] is None else f"{figure_style.plain(part['silo'], 22)}, "
     return f"<b>{_WHY[part['why']]}</b><br>{name}{part['rows']:,} rows"
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.resources
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import markupsafe
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.offline
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from tfx_federated import whole_files
 from tfx_federated.fairness_evaluator import figures, report_frames
+from tfx_federated.report_pages import pages
 
 SCHEMA = 2
 HTML_FILE = "report.html"
@@ -96,57 +93,32 @@ def render(content: Mapping[str, Any]) -> str:
 
 
 def _render(content: Mapping[str, Any], silos: pd.DataFrame) -> str:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        number=_number, signed=_signed, count=_count, share=_share, interval=_interval, gain_interval=_gain_interval
-    )
     ordered = _worst_first(silos, content["higher_is_better"])
     drawn = _figures(content, silos)
-    return environment.from_string(_resource("report.html.jinja")).render(
-        report=content,
-        percent=f"{content['confidence'] * 100:g} %",
-        headline=_headline(content),
-        summary=_summary(content),
-        statistics=_STATISTICS,
-        evidence_in_words=_EVIDENCE,
-        model_in_words=figures.model_in_words,
-        silos=[content["silos"][place] for place in ordered.index[:_STATIC_SILOS]],
-        unsaid=_unsaid(content),
-        most=_ROWS_OF_A_LIST,
-        scale=_Scale.of(content),
-        descriptions={name: figure.layout.meta["description"] for name, figure in drawn.items()},
-        silo_data=_embedded(_columns(content, ordered)),
-        figure_data=_embedded(
-            {
-                "figures": {name: json.loads(figure.to_json()) for name, figure in drawn.items()},
-                "light": figures.LIGHT,
-                "dark": figures.DARK,
-            }
-        ),
-        style=markupsafe.Markup(_resource("report.css")),
-        script=markupsafe.Markup(_resource("report.js")),
-        plotly=markupsafe.Markup(_plotly()),
+    return (
+        pages.environment()
+        .from_string(_resource("report.html.jinja"))
+        .render(
+            report=content,
+            percent=f"{content['confidence'] * 100:g} %",
+            headline=_headline(content),
+            summary=_summary(content),
+            statistics=_STATISTICS,
+            evidence_in_words=_EVIDENCE,
+            model_in_words=figures.model_in_words,
+            silos=[content["silos"][place] for place in ordered.index[:_STATIC_SILOS]],
+            unsaid=_unsaid(content),
+            most=_ROWS_OF_A_LIST,
+            scale=_Scale.of(content),
+            silo_data=pages.embedded(_columns(content, ordered)),
+            script=markupsafe.Markup(_resource("report.js")),
+            **pages.parts(drawn),
+        )
     )
 
 
 def _resource(name: str) -> str:
     return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _plotly() -> str:
-    # Inside a script element, only these two could end or hide what follows.
-    return str(plotly.offline.get_plotlyjs()).replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _embedded(value: Any) -> markupsafe.Markup:
-    """Returns JSON for a script element: ASCII, and without a character that HTML reads."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return markupsafe.Markup(text)
 
 
 def _figures(content: Mapping[str, Any], silos: pd.DataFrame) -> dict[str, go.Figure]:
@@ -263,43 +235,8 @@ def _counts(silos: int) -> str:
 def _summary(content: Mapping[str, Any]) -> str:
     metric, overall, worst = content["metric"], content["overall"], content["worst_silo"]
     told, silos = content["across_silos"]["silos"], len(content["silos"])
-    first = f"Over all {content['rows']:,} rows, {metric} is {_number(overall['value'])}."
+    first = f"Over all {content['rows']:,} rows, {metric} is {pages.number(overall['value'])}."
     if worst is None:
         return f"{first} No silo has enough rows to say how it fares."
     among = f"the {told:,} silos" if told == silos else f"the {told:,} of {silos:,} silos with enough rows"
-    return f"{first} Among {among}, the worst has {_number(worst['value'])} ({_interval(worst)})."
-
-
-def _number(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else _digits(value, "")
-
-
-def _signed(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else _digits(value, "+")
-
-
-def _digits(value: float, sign: str) -> str:
-    # Four decimals suit values around one; others need digits, not decimals.
-    plain = value == 0 or 5e-5 <= abs(value) < 1e5
-    return format(value, f"{sign}.4f" if plain else f"{sign}.3g").replace("-", "\N{MINUS SIGN}")
-
-
-def _interval(values: Mapping[str, Any]) -> str:
-    if values["lower"] is None or values["upper"] is None:
-        return "no interval"
-    return f"{_number(values['lower'])} to {_number(values['upper'])}"
-
-
-def _gain_interval(values: Mapping[str, Any]) -> str:
-    if values["lower"] is None or values["upper"] is None:
-        return "no interval"
-    return f"{_signed(values['lower'])} to {_signed(values['upper'])}"
-
-
-def _count(value: int | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:,}"
-
-
-def _share(part: int, whole: int) -> str:
-    percent = 100 * part / whole if whole else math.nan
-    return "\N{EN DASH}" if math.isnan(percent) else f"{percent:.0f} %" if percent >= 1 or not part else "under 1 %"
+    return f"{first} Among {among}, the worst has {pages.number(worst['value'])} ({pages.interval(worst)})."

@@ -73,6 +73,11 @@ _COMPONENTS: dict[str, Callable[[], base_component.BaseComponent]] = {
             config_pb2.EvalConfig(),
         ),
     ),
+    "contribution_evaluator": lambda: tfx_federated.ContributionEvaluator(
+        silo_examples=_channel(artifacts.SiloExamples),
+        federated_run=_channel(artifacts.FederatedRun),
+        model=_channel(standard_artifacts.Model),
+    ),
     "beam_batch_inferrer": lambda: tfx_federated.BeamBatchInferrer(
         model=_channel(standard_artifacts.Model), examples=_channel(standard_artifacts.Examples), silo_key="silo"
     ),

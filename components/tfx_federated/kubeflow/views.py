@@ -53,7 +53,7 @@ class View:
     configured_by: str = ""
 
 
-def _fairness_page(folder: str) -> Content:
+def _page(folder: str) -> Content:
     return Content(text=_read_text(os.path.join(folder, "report.html")))
 
 
@@ -71,6 +71,21 @@ def _fairness_metrics(folder: str) -> Content:
     }
     if report["worst_silo"]:
         metadata[f"{metric}_worst_silo"] = report["worst_silo"]["value"]
+    return _metrics(metadata)
+
+
+def _contribution_metrics(folder: str) -> Content:
+    report = whole_files.read_json(os.path.join(folder, "report.json"))
+    contribution = report["contribution"] or {"gained": None, "share_of_largest": None}
+    metadata = {
+        "silos": len(report["silos"]),
+        "found_silos": len({finding["silo"] for finding in report["findings"]}),
+        "gained": contribution["gained"],
+        "share_of_largest_contribution": contribution["share_of_largest"],
+        "blessed": int(report["blessed"]),
+    }
+    for comparison in report["comparisons"]:
+        metadata[f"hurt_silos_{comparison['model']}_over_{comparison['baseline']}"] = comparison["significantly_hurt"]
     return _metrics(metadata)
 
 
@@ -122,8 +137,12 @@ def _roc(folder: str) -> Content | None:
 
 
 VIEWS: dict[str, tuple[View, ...]] = {
+    artifacts.ContributionReport.TYPE_NAME: (
+        View("html", "system.HTML", _page),
+        View("metrics", "system.Metrics", _contribution_metrics),
+    ),
     artifacts.FairnessReport.TYPE_NAME: (
-        View("html", "system.HTML", _fairness_page),
+        View("html", "system.HTML", _page),
         View("metrics", "system.Metrics", _fairness_metrics),
     ),
     artifacts.FederatedRun.TYPE_NAME: (

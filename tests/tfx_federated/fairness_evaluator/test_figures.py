@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfx_federated.fairness_evaluator import figures, report_frames
+from tfx_federated.report_pages import colours
 
 from .report_content import content
 
@@ -120,13 +121,13 @@ def test_names_are_text_for_plotly():
 
 
 def test_every_colour_has_one_counterpart_in_dark_mode():
-    assert figures.LIGHT.keys() == figures.DARK.keys()
-    assert len(set(figures.LIGHT.values())) == len(figures.LIGHT)
+    assert colours.LIGHT.keys() == colours.DARK.keys()
+    assert len(set(colours.LIGHT.values())) == len(colours.LIGHT)
 
 
 def test_the_page_can_tell_every_colour_of_a_figure():
     values = content()
     figure = drawn(figures.benefit, values, "baseline")
-    colours = set(re.findall(r"#[0-9a-f]{6}", figure.to_json()))
-    assert len(colours) > 4
-    assert colours <= set(figures.LIGHT.values())
+    found = set(re.findall(r"#[0-9a-f]{6}", figure.to_json()))
+    assert len(found) > 4
+    assert found <= set(colours.LIGHT.values())

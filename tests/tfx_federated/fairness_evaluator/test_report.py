@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfx_federated.fairness_evaluator import report
+from tfx_federated.report_pages import pages
 
 from .report_content import HOSTILE, content, rules
 
-PLOTLY = report._plotly()
+PLOTLY = pages.plotly_script()
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 FINISHED = "run FairnessEvaluator again"
 
@@ -76,7 +77,7 @@ def test_the_content_of_the_tests_is_that_of_the_schema():
 def test_hostile_names_are_text_and_never_markup():
     page = Page(report.render(content(hostile=True)))
     assert page.open == []
-    assert page.tags.count("script") == 4
+    assert page.tags.count("script") == 5
     assert "img" not in page.tags
     assert page.links == []
     for name in HOSTILE:
@@ -104,7 +105,7 @@ def test_any_name_leaves_the_page_whole(name):
     values["metric"] = name
     page = Page(report.render(values))
     assert page.open == []
-    assert page.tags.count("script") == 4
+    assert page.tags.count("script") == 5
     assert name in json.loads(page.scripts[0])["name"]
 
 

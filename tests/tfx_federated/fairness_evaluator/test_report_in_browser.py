@@ -1,83 +1,18 @@
 """The page in a real browser."""
 
-import html
-import json
-import os
-import re
-import shutil
-import subprocess
-
 import pytest
 
-from tfx_federated.fairness_evaluator import figures, report
+from tests.browser import DRAWN, REQUIRED, browse
+from tfx_federated.fairness_evaluator import report
+from tfx_federated.report_pages import colours
 
 from .report_content import HOSTILE, content
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(NAMES)} is on PATH")
-
-# Before the page: what goes wrong. After it: `steps`, whose value is handed out; KFP shows the page in such a frame.
-LISTEN = """<script>
-const problems = [];
-addEventListener("error", event => problems.push(String(event.message)), true);
-addEventListener("unhandledrejection", event => problems.push(String(event.reason)));
-addEventListener("securitypolicyviolation", event => problems.push(`${event.violatedDirective} ${event.blockedURI}`));
-for (const level of ["error", "warn"]) console[level] = (...values) => problems.push(values.join(" "));
-const texts = (selector) => [...document.querySelectorAll(selector)].map(element => element.textContent);
-</script>"""
-ACT = """<script>
-(async () => {
-  const results = await (async () => { STEPS })();
-  const requests = performance.getEntriesByType("resource").map(entry => entry.name);
-  const text = JSON.stringify({...results, problems, requests, ran: window.ran ?? null});
-  const out = Object.assign(document.createElement("pre"), {id: "out", textContent: text});
-  if (parent === window) document.body.append(out); else parent.postMessage(text, "*");
-})();
-</script>"""
-FRAME = """<!doctype html><iframe sandbox="allow-scripts" style="width:1100px;height:800px" srcdoc="PAGE"></iframe>
-<script>addEventListener("message", event => {
-  document.body.append(Object.assign(document.createElement("pre"), {id: "out", textContent: event.data}));
-});</script>"""
+pytestmark = REQUIRED
 
 
-def browse(folder, values, steps, framed=False, dark=False):
-    """Opens the page of a content, runs the steps in it and returns their value, with problems and requests."""
-    page = report.render(values).replace("<head>", f"<head>{LISTEN}", 1)
-    before, end, after = page.rpartition("</body>")
-    page = before + ACT.replace("STEPS", steps) + end + after
-    file = folder / "page.html"
-    file.write_text(FRAME.replace("PAGE", html.escape(page)) if framed else page, encoding="utf-8")
-    command = [
-        BROWSER,
-        "--headless",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={folder}/profile",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        "--window-size=1200,900",
-        "--virtual-time-budget=5000",
-        "--dump-dom",
-        *(["--no-sandbox"] if os.geteuid() == 0 else []),
-        file.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
-    found = re.search(r'<pre id="out">(.*?)</pre>', done.stdout.decode(), re.DOTALL)
-    assert found, done.stderr.decode()[-2000:]
-    return json.loads(html.unescape(found[1]))
-
-
-DRAWN = """
-const drawn = [...document.querySelectorAll(".plot")].map(plot => plot.querySelector("svg.main-svg") !== null);
-const background = element => element.style.background || getComputedStyle(element).backgroundColor;
-"""
-
-
-@pytest.mark.parametrize(("framed", "colours"), [(False, figures.LIGHT), (True, figures.DARK)])
-def test_hostile_names_are_inert_and_nothing_is_loaded(tmp_path, framed, colours):
+@pytest.mark.parametrize(("framed", "palette"), [(False, colours.LIGHT), (True, colours.DARK)])
+def test_hostile_names_are_inert_and_nothing_is_loaded(tmp_path, framed, palette):
     steps = f"""{DRAWN} return {{
       drawn,
       links: document.querySelectorAll("a").length,
@@ -85,14 +20,14 @@ def test_hostile_names_are_inert_and_nothing_is_loaded(tmp_path, framed, colours
       page: getComputedStyle(document.body).backgroundColor,
       figures: [...document.querySelectorAll(".plot svg.main-svg:first-child")].map(background),
     }};"""
-    results = browse(tmp_path, content(hostile=True), steps, framed, dark=colours is figures.DARK)
+    results = browse(tmp_path, report.render(content(hostile=True)), steps, framed, dark=palette is colours.DARK)
     assert results["problems"] == []
     assert results["requests"] == []
     assert results["ran"] is None
     assert results["links"] == 0
     assert set(HOSTILE) <= set(results["names"])
     assert results["drawn"] == [True] * 6
-    red, green, blue = (int(colours["page"][place : place + 2], 16) for place in (1, 3, 5))
+    red, green, blue = (int(palette["page"][place : place + 2], 16) for place in (1, 3, 5))
     assert results["page"] == f"rgb({red}, {green}, {blue})"
     assert results["figures"] == [results["page"]] * 6
 
@@ -126,7 +61,7 @@ def test_ten_thousand_silos_are_sorted_searched_and_paged(tmp_path):
     show.dispatchEvent(new Event("change"));
     results.hurt = status();
     return results;"""
-    results = browse(tmp_path, values, steps)
+    results = browse(tmp_path, report.render(values), steps)
     assert (results["problems"], results["requests"]) == ([], [])
     assert all(results["drawn"])
     assert results["first"] == "1 to 50 of 10,000 silos"

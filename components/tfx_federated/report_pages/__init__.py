@@ -1,0 +1,1 @@
+"""What the reports' pages share: colours, figures, numbers in words."""

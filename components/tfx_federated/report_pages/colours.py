@@ -1,0 +1,43 @@
+"""The colours of the figures, on a light and on a dark page."""
+
+# The page swaps these colours for those of its dark mode, so each is used for one thing only.
+LIGHT = {
+    "text": "#1b2229",
+    "quiet": "#5c6670",
+    "grid": "#e6e9ed",
+    "page": "#ffffff",
+    "mark": "#2a6496",
+    "soft": "#b4cbdf",
+    "faint": "#f1f6fa",
+    "good": "#1f7a4d",
+    "bad": "#b8432f",
+    "neutral": "#98a3ad",
+    "group_1": "#2b6598",
+    "group_2": "#c77c11",
+    "group_3": "#6c4f9c",
+    "group_4": "#2f8577",
+    "group_5": "#b04a7d",
+    "group_6": "#7b6a3a",
+    "group_7": "#4a7f2c",
+    "group_8": "#8b3f3f",
+}
+DARK = {
+    "text": "#e6e9ec",
+    "quiet": "#9ba6b0",
+    "grid": "#2c333a",
+    "page": "#14181c",
+    "mark": "#7db4e0",
+    "soft": "#3a5670",
+    "faint": "#1a232b",
+    "good": "#66c395",
+    "bad": "#f08f7c",
+    "neutral": "#717c86",
+    "group_1": "#7eb5e1",
+    "group_2": "#e5ac55",
+    "group_3": "#b39ddb",
+    "group_4": "#6fc4b5",
+    "group_5": "#e08fb6",
+    "group_6": "#c4b27c",
+    "group_7": "#9acb7c",
+    "group_8": "#d98f8f",
+}
