@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 import pathlib
@@ -11,12 +10,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.free_riders import behaviours, detection, populations, retraining
+from benchmarks.free_riders import behaviours, contribution, detection, populations
 from benchmarks.trainer import machine
+from tfx_federated.contribution_evaluator import methods
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONTENDERS = ("ours", "norm_threshold", "cosine_threshold", "robust_distance")
 LEAST_AUC = 0.95
+LEAST_SPEARMAN, LARGEST_COST_SHARE, LONGEST_SECONDS = 0.9, 0.02, 60
+# Federations on which contributions are compared with exact ones: each takes a minute or more.
+FEDERATIONS = 5
+LARGE = (
+    (100, 50, methods.LocalModelsShapley()),
+    (100, 50, methods.GtgShapley()),
+    (1_000, 50, methods.GradientCosine()),
+)
 
 
 def main() -> int:
@@ -36,16 +44,20 @@ def main() -> int:
     for name, behaviour in behaviours.BEHAVIOURS.items():
         planted[name] = [detection.run(table, behaviour, seed) for seed in seeds]
         _show(name, _qualities(name, planted[name]))
-    exact = retraining.exact_values(table, arguments.first_seed)
+    shapley = contribution.summary(
+        [contribution.compare(table, seed) for seed in list(seeds)[:FEDERATIONS]],
+        [contribution.seconds_of(table, silos, rounds, method) for silos, rounds, method in LARGE],
+    )
     results = {
         "machine": machine.description(REPOSITORY),
         "data": arguments.data,
         "seeds": list(seeds),
         **_summary(honest, planted),
-        "exact_shapley": dataclasses.asdict(exact),
+        "shapley": shapley,
     }
+    results["goals"] += _goals_of_contribution(shapley)
     _show_false_positives(results["false_positives_by_contender"])
-    print(f"\nexact Shapley values of {retraining.SILOS} silos by retraining: {exact.seconds:.1f} s")
+    _show_contribution(shapley)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=1), "utf-8")
     print(f"Written to {arguments.output}.")
@@ -84,6 +96,23 @@ def _summary(honest: Sequence[detection.Trial], planted: Mapping[str, Sequence[d
     }
 
 
+def _goals_of_contribution(shapley: Mapping[str, Any]) -> list[dict[str, Any]]:
+    spearman, share = shapley["spearman"], shapley["cost_share"]
+    goals = [
+        (f"Spearman's correlation with exact values, at least {LEAST_SPEARMAN}", spearman, spearman >= LEAST_SPEARMAN),
+        (f"share of the time of exact values, at most {LARGEST_COST_SHARE}", share, share <= LARGEST_COST_SHARE),
+    ]
+    goals += [
+        (
+            f"{run['silos']} silos and {run['rounds']} rounds by {run['method']}, below {LONGEST_SECONDS} s",
+            run["seconds"],
+            run["seconds"] < LONGEST_SECONDS,
+        )
+        for run in shapley["large"]
+    ]
+    return [{"goal": goal, "value": value, "met": met} for goal, value, met in goals]
+
+
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
@@ -107,3 +136,15 @@ def _show_false_positives(accused: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def _show_contribution(shapley: Mapping[str, Any]) -> None:
+    print(f"\nexact Shapley values of {shapley['silos']} silos by retraining: {shapley['exact_seconds']:.1f} s")
+    print(f"{'':20} {'Spearman':>10} {'least':>10} {'seconds':>10} {'share':>10}")
+    for name, found in shapley["by_method"].items():
+        print(
+            f"{name:20} {found['spearman']:10.3f} {found['least_spearman']:10.3f} {found['seconds']:10.2f} "
+            f"{found['cost_share']:10.4f}"
+        )
+    for run in shapley["large"]:
+        print(f"{run['silos']} silos, {run['rounds']} rounds, {run['method']}: {run['seconds']:.1f} s")

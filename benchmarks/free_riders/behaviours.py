@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.free_riders import federated_averaging, populations
+from benchmarks.data import tables
+from benchmarks.free_riders import federated_averaging
 
 Matrix = federated_averaging.Matrix
 
@@ -27,25 +28,25 @@ class Planted:
         involved: Names of silos that cannot be told from them, as those that were copied: neither right nor wrong.
     """
 
-    silos: Sequence[populations.SiloRows]
+    silos: Sequence[tables.SiloRows]
     lies: dict[str, federated_averaging.Lie]
     planted: frozenset[str]
     involved: frozenset[str] = frozenset()
 
 
-def honest(silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
+def honest(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Changes nothing."""
     del chosen, generator
     return Planted(silos, {}, frozenset())
 
 
-def zeros(silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
+def zeros(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Sends the global model back (plain free-riding: Fraboni et al., AISTATS 2021, arXiv 2006.11901)."""
     del generator
     return _lying(silos, chosen, lambda number, now, before, update: np.zeros_like(update))
 
 
-def noise(silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
+def noise(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Sends Gaussian noise of the norm that an honest update of the silo would have.
 
     Harder than the random weights of Lin et al., arXiv 1911.12560, whose norm gives them away.
@@ -57,9 +58,7 @@ def noise(silos: Sequence[populations.SiloRows], chosen: Sequence[str], generato
     return _lying(silos, chosen, lie)
 
 
-def decaying_noise(
-    silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator
-) -> Planted:
+def decaying_noise(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Sends the global model with decaying noise (disguised free-riding: Fraboni et al., arXiv 2006.11901).
 
     Its standard deviation in round t is that of the first change of the global model, over t.
@@ -76,16 +75,14 @@ def decaying_noise(
     return _lying(silos, chosen, lie)
 
 
-def delta_weights(
-    silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator
-) -> Planted:
+def delta_weights(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Sends the previous change of the global model (delta weights: Lin et al., arXiv 1911.12560)."""
     del generator
     return _lying(silos, chosen, lambda number, now, before, update: _replayed(now, before, update))
 
 
 def delta_weights_with_decaying_noise(
-    silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator
+    silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator
 ) -> Planted:
     """The same, scaled to an honest norm, with decaying noise that begins as long as what it hides."""
 
@@ -97,24 +94,18 @@ def delta_weights_with_decaying_noise(
     return _lying(silos, chosen, lie)
 
 
-def garbage_labels(
-    silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator
-) -> Planted:
+def garbage_labels(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Permutes the labels of the silo's rows: they keep their rate, and mean nothing."""
     return _changed(silos, chosen, lambda silo: dataclasses.replace(silo, labels=generator.permutation(silo.labels)))
 
 
-def flipped_labels(
-    silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator
-) -> Planted:
+def flipped_labels(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Flips every label."""
     del generator
     return _changed(silos, chosen, lambda silo: dataclasses.replace(silo, labels=1 - silo.labels))
 
 
-def duplicated_rows(
-    silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator
-) -> Planted:
+def duplicated_rows(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Gives each chosen silo the rows of another: all of them, or as many as the chosen one has."""
     by_name = {silo.name: silo for silo in silos}
     others = [silo.name for silo in silos if silo.name not in chosen]
@@ -125,19 +116,17 @@ def duplicated_rows(
         free = [other for other in others if other not in neighbours.values()]
         neighbours[name] = min(free, key=lambda other: abs(np.log(len(by_name[other].labels) / size)))
 
-    def copied(silo: populations.SiloRows) -> populations.SiloRows:
+    def copied(silo: tables.SiloRows) -> tables.SiloRows:
         source = by_name[neighbours[silo.name]]
         return dataclasses.replace(source, name=silo.name)
 
     return dataclasses.replace(_changed(silos, chosen, copied), involved=frozenset(neighbours.values()))
 
 
-def too_few_rows(
-    silos: Sequence[populations.SiloRows], chosen: Sequence[str], generator: np.random.Generator
-) -> Planted:
+def too_few_rows(silos: Sequence[tables.SiloRows], chosen: Sequence[str], generator: np.random.Generator) -> Planted:
     """Leaves each chosen silo 3 to 10 rows. It is honest."""
 
-    def cut(silo: populations.SiloRows) -> populations.SiloRows:
+    def cut(silo: tables.SiloRows) -> tables.SiloRows:
         kept = slice(int(generator.integers(3, 11)))
         return dataclasses.replace(silo, features=silo.features[kept], labels=silo.labels[kept])
 
@@ -145,7 +134,7 @@ def too_few_rows(
 
 
 # (silos, names of those that misbehave, what decides by chance) -> the federation.
-Behaviour = Callable[[Sequence[populations.SiloRows], Sequence[str], np.random.Generator], Planted]
+Behaviour = Callable[[Sequence[tables.SiloRows], Sequence[str], np.random.Generator], Planted]
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "zeros": zeros,
@@ -160,14 +149,14 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
-def _lying(silos: Sequence[populations.SiloRows], chosen: Sequence[str], lie: federated_averaging.Lie) -> Planted:
+def _lying(silos: Sequence[tables.SiloRows], chosen: Sequence[str], lie: federated_averaging.Lie) -> Planted:
     return Planted(silos, dict.fromkeys(chosen, lie), frozenset(chosen))
 
 
 def _changed(
-    silos: Sequence[populations.SiloRows],
+    silos: Sequence[tables.SiloRows],
     chosen: Sequence[str],
-    change: Callable[[populations.SiloRows], populations.SiloRows],
+    change: Callable[[tables.SiloRows], tables.SiloRows],
 ) -> Planted:
     return Planted([change(silo) if silo.name in chosen else silo for silo in silos], {}, frozenset(chosen))
 

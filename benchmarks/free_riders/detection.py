@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics
 
+from benchmarks.data import tables
 from benchmarks.free_riders import behaviours, contenders, federated_averaging, ledgers, populations
 
 # One silo in eight misbehaves. Each has so many rows at least: of fewer, garbage labels and true ones are all the same.
@@ -43,7 +44,7 @@ class Trial:
         return float(metrics.roc_auc_score(self.is_planted[told], score))
 
 
-def run(table: populations.Table, behaviour: behaviours.Behaviour, seed: int) -> Trial:
+def run(table: tables.Table, behaviour: behaviours.Behaviour, seed: int) -> Trial:
     """Draws a federation, plants a behaviour, trains and judges."""
     generator = np.random.default_rng(seed)
     silos = populations.draw(table, generator)
@@ -56,7 +57,7 @@ def run(table: populations.Table, behaviour: behaviours.Behaviour, seed: int) ->
     return Trial(trained.rows, is_planted, ~is_planted & ~is_involved, judgements)
 
 
-def _chosen(silos: Sequence[populations.SiloRows], generator: np.random.Generator) -> list[str]:
+def _chosen(silos: Sequence[tables.SiloRows], generator: np.random.Generator) -> list[str]:
     rows = {silo.name: len(silo.labels) for silo in silos}
     able = [name for name, count in rows.items() if count >= FEWEST_PLANTED_ROWS]
     count = max(2, round(PLANTED_SHARE * len(silos)))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.free_riders import populations
+from benchmarks.data import tables
 
 Matrix = npt.NDArray[np.float32]
 
@@ -79,7 +79,7 @@ Lie = Callable[[int, Matrix, Matrix | None, Matrix], Matrix]
 
 
 def train(
-    silos: Sequence[populations.SiloRows],
+    silos: Sequence[tables.SiloRows],
     settings: Settings,
     seed: int,
     lies: dict[str, Lie] | None = None,
@@ -136,7 +136,7 @@ class Network:
         return np.concatenate(parts).astype(np.float32)
 
     def train(
-        self, weights: Matrix, silo: populations.SiloRows, settings: Settings, generator: np.random.Generator
+        self, weights: Matrix, silo: tables.SiloRows, settings: Settings, generator: np.random.Generator
     ) -> Matrix:
         """Returns the weights after the local epochs, [parameters]."""
         weights = weights.copy()
@@ -148,7 +148,7 @@ class Network:
                 self._step(parts, silo.features[batch], silo.labels[batch], settings.client_learning_rate)
         return weights
 
-    def loss(self, weights: Matrix, silo: populations.SiloRows) -> float:
+    def loss(self, weights: Matrix, silo: tables.SiloRows) -> float:
         """Returns the mean binary cross-entropy on the silo's rows."""
         logits = self.logits(weights, silo.features)
         return float(np.mean(np.logaddexp(0, logits) - silo.labels * logits))

@@ -7,7 +7,7 @@ silo_models/silos.json    the silos in the order of that first axis
 run/                      records of the rounds, see `learning.records`
 run/model_function/       SavedModel of the model as a function of its weights, see `many_models.save`
 run/weights.npz           trainable weights, flattened as that function takes them: `exported`, those of model/, and
-                          `last_round`, those after the last round; float32 [P]
+                          `initial` and `last_round`, those before the first and after the last round; float32 [P]
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def write_models(
     np.savez(
         folder / "run" / "weights.npz",
         exported=_flat(trained.weights.trainable),
+        initial=_flat(trained.initial_weights.trainable),
         last_round=_flat(trained.last_weights.trainable),
     )
 

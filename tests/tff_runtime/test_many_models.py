@@ -40,7 +40,7 @@ def test_the_recorded_weights_are_those_of_the_trained_model(trained):
     directory, models = trained
     features = {"x": tf.constant(rows(directory))}
     with np.load(directory.unfinished_result / "run" / "weights.npz") as file:
-        assert set(file) == {"exported", "last_round"}
+        assert set(file) == {"exported", "initial", "last_round"}
         np.testing.assert_array_equal(file["exported"], file["last_round"])
         of_exported = models.predict(file["exported"][np.newaxis], features)[0]
     model = tf.saved_model.load(str(directory.unfinished_result / "model"))

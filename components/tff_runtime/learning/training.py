@@ -38,12 +38,14 @@ class TrainedModels:
             silos: the personalised models, else those of each silo alone; empty without either.
         best_round: The round whose models these are.
         last_weights: `ModelWeights` of the federated model after the last round.
+        initial_weights: The same before the first.
     """
 
     weights: Any
     own_weights: Sequence[np.ndarray]
     best_round: int
     last_weights: Any
+    initial_weights: Any
 
 
 class Models(NamedTuple):
@@ -371,7 +373,8 @@ class Training:
             own = fine_tuning.fine_tune(self._run, models.weights, self._job.personalization, self._job)
             for split in self._measured_splits():
                 self._evaluate_own(self._job.rounds, split, "personal", own, state)
-        return TrainedModels(models.weights, own or state.local_weights, int(models.round_number), last)
+        round_number = int(models.round_number)
+        return TrainedModels(models.weights, own or state.local_weights, round_number, last, self._initial)
 
     def _personal_weights(self, weights: Any, silo_state: Sequence[np.ndarray]) -> list[np.ndarray]:
         personal = self._algorithm.personal_weights(list(weights.trainable), silo_state)

@@ -251,12 +251,16 @@ def _notes(found: evaluation.Evaluation, silo: str, training: Mapping[str, Any],
     elif 0 < training["rounds"] < rounds:
         yield (
             f"took part in {training['rounds']} of {rounds} rounds, from round {training['first_round']} to "
-            f"{training['last_round']}: its contribution is over these rounds"
+            f"{training['last_round']}" + (": its contribution is over these rounds" if _is_by_round(found) else "")
         )
     if place is None:
         yield f"has no rows in split {settings.split!r}: nothing can be said of its benefit"
     elif found.values and math.isnan(found.values[evaluation.FEDERATED][place]):
         yield f"{settings.utility.metric} is undefined on its held-out rows, which are of one class"
+
+
+def _is_by_round(found: evaluation.Evaluation) -> bool:
+    return found.contribution is not None and found.contribution.by_round is not None
 
 
 def _doubts(found: evaluation.Evaluation, silo: str) -> Iterator[str]:

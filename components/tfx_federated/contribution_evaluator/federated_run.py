@@ -135,6 +135,14 @@ class Ledger:
         self._require_same_training(file, round_number, stored)
         return stored
 
+    def initial_weights(self) -> Vectors:
+        """Returns the trainable weights before the first round, [parameters].
+
+        Raises:
+            LedgerError: The file is missing or broken.
+        """
+        return self._weights("initial")
+
     def last_round_weights(self) -> Vectors:
         """Returns the trainable weights after the last round, [parameters].
 

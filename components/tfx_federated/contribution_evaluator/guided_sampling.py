@@ -2,8 +2,8 @@
 
 Source: Liu, Chen, Liu, Yu and Yang, "GTG-Shapley: efficient and accurate participant contribution evaluation in
 federated learning", ACM TIST 13 (2022), arXiv 2109.02053, algorithm 1. Two things differ: many permutations go on
-together, so that each step is one call; and sampling ends by the values' standard errors, where the paper compares
-values with former ones.
+together, and some steps of each, so that one call evaluates many models; and sampling ends by the values' standard
+errors, where the paper compares values with former ones.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from tfx_federated.contribution_evaluator import shapley
 
-# Permutations that go on together, at most.
+# Permutations that go on together, at most, and coalitions that are asked for together, about.
 _TOGETHER = 16
+_COALITIONS = 64
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,22 @@ def truncated_marginals(
         tolerance: At least 0.
     """
     empty, whole = game.ends
-    every = np.arange(len(orders))
-    members = np.zeros(orders.shape, np.bool_)
+    players = orders.shape[1]
+    rank = np.argsort(orders, axis=1)
     result = np.zeros(orders.shape)
     value = np.full(len(orders), empty)
-    for players in orders.T:
-        goes_on = np.abs(whole - value) >= tolerance
-        if not goes_on.any():
+    position = 0
+    while position < players:
+        going = np.flatnonzero(np.abs(whole - value) >= tolerance)
+        if not len(going):
             break
-        members[every, players] = True
-        following = value.copy()
-        following[goes_on] = game(members[goes_on])
-        result[every, players] = following - value
-        value = following
+        # Some places at once: what is asked for after an order's end is not used.
+        sizes = np.arange(position, min(players, position + max(1, _COALITIONS // len(going)))) + 1
+        coalitions = rank[going, np.newaxis, :] < sizes[:, np.newaxis]
+        following = game(coalitions.reshape(-1, players)).reshape(len(going), len(sizes))
+        for place, values in zip(range(position, position + len(sizes)), following.T, strict=True):
+            before = value[going]
+            value[going] = np.where(np.abs(whole - before) >= tolerance, values, before)
+            result[going, orders[going, place]] = value[going] - before
+        position += len(sizes)
     return result

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tff_runtime.settings import privacy
-from tfx_federated.contribution_evaluator import contributions, federated_run, guided_sampling, methods, shapley
+from tfx_federated.contribution_evaluator import contributions, guided_sampling, methods, shapley
 from tfx_federated.contribution_evaluator.federated_run import Vectors
 from tfx_federated.contribution_evaluator.round_reconstruction import Masks
 
@@ -107,11 +107,4 @@ def _averaged(training: contributions.Training, method: methods.LocalModelsShapl
     training.require_few_silos(method)
     weights = np.array([ledger.settings["silos"][silo]["weight"] for silo in known])
     own = local.weights[[local.place_of_silo[silo] for silo in known]]
-    return AveragedModels(np.array([ledger.place[silo] for silo in known]), own, weights, _of_nobody(ledger))
-
-
-def _of_nobody(ledger: federated_run.Ledger) -> Vectors:
-    """Returns the initial weights if they are stored, else zeros: such a model answers all rows alike."""
-    if ledger.update_rounds and ledger.update_rounds[0] == 1:
-        return ledger.updates(1).global_weights
-    return np.zeros_like(ledger.last_round_weights())
+    return AveragedModels(np.array([ledger.place[silo] for silo in known]), own, weights, ledger.initial_weights())

@@ -44,9 +44,9 @@ class GtgShapley:
 
     between_rounds: float = 0.1
     truncation: float = 0.01
-    relative_error: float = 0.05
+    relative_error: float = 0.1
     minimum_permutations: int = 30
-    maximum_evaluations: int = 10_000
+    maximum_evaluations: int = 20_000
     round_decay: float = 1.0
     maximum_silos: int = 200
 
@@ -100,9 +100,9 @@ class LocalModelsShapley:
 
     exact_silos: int = 10
     truncation: float = 0.01
-    relative_error: float = 0.05
+    relative_error: float = 0.1
     minimum_permutations: int = 30
-    maximum_evaluations: int = 10_000
+    maximum_evaluations: int = 20_000
     maximum_silos: int = 200
 
     def __post_init__(self) -> None:

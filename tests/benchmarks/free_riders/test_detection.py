@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.free_riders import __main__ as command
-from benchmarks.free_riders import behaviours, contenders, detection, populations
+from benchmarks.free_riders import behaviours, contenders, contribution, detection, populations
+from tfx_federated.contribution_evaluator import methods
 
 
 def _trial(found, planted, honest, rows):
@@ -40,7 +41,8 @@ def test_the_command_writes_what_it_found(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         behaviours, "BEHAVIOURS", {name: behaviours.BEHAVIOURS[name] for name in ("zeros", "too_few_rows")}
     )
-    monkeypatch.setattr(command.retraining, "SILOS", 3)
+    monkeypatch.setattr(command.contribution, "SILOS", 3)
+    monkeypatch.setattr(command, "LARGE", [(4, 2, methods.GtgShapley())])
     output = tmp_path / "free_riders.json"
     monkeypatch.setattr("sys.argv", ["free_riders", "--data", "taxi", "--seeds", "1", "--output", str(output)])
 
@@ -50,5 +52,13 @@ def test_the_command_writes_what_it_found(tmp_path, monkeypatch, capsys):
     assert written["detection_auc"].keys() == {"zeros", "too_few_rows"}
     assert written["detection_auc"]["zeros"] == 1.0
     assert set(written["false_positive_rate"]) == set(detection.SIZE_CLASSES)
-    assert [goal["goal"] for goal in written["goals"]] == ["AUC of zeros, at least 0.95"]
+    goals = [goal["goal"] for goal in written["goals"]]
+    assert (goals[0], len(goals)) == ("AUC of zeros, at least 0.95", 4)
+    shapley = written["shapley"]
+    assert (shapley["silos"], shapley["seeds"], shapley["method"]) == (3, [60], "LocalModelsShapley")
+    assert set(shapley["by_method"]) == set(contribution.METHODS)
+    assert 0 < shapley["cost_share"] == shapley["by_method"]["LocalModelsShapley"]["cost_share"]
+    assert -1 <= shapley["spearman"] <= 1
+    (large,) = shapley["large"]
+    assert (large["silos"], large["rounds"], large["method"]) == (4, 2, "GtgShapley")
     assert "zeros" in capsys.readouterr().out

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.free_riders import federated_averaging, populations
+from benchmarks.data import tables
+from benchmarks.free_riders import federated_averaging
 
 SETTINGS = federated_averaging.Settings(rounds=2, batch_size=8, hidden_units=4)
 
@@ -10,7 +11,7 @@ SETTINGS = federated_averaging.Settings(rounds=2, batch_size=8, hidden_units=4)
 def _silos():
     generator = np.random.default_rng(0)
     return [
-        populations.SiloRows(
+        tables.SiloRows(
             f"silo {rows}",
             generator.normal(size=(rows, 5)).astype(np.float32),
             generator.integers(0, 2, rows).astype(np.float32),

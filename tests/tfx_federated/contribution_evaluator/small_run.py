@@ -105,7 +105,12 @@ def write_summary(folder, federation, **changes):
     with (folder / "silo_updates.jsonl").open("w") as file:
         for number, cohort, _, updates in federation.rounds:
             write_lines(file, federation, number, cohort, updates)
-    np.savez(folder / "weights.npz", last_round=federation.final, exported=federation.rounds[-1][2])
+    np.savez(
+        folder / "weights.npz",
+        initial=federation.rounds[0][2],
+        last_round=federation.final,
+        exported=federation.rounds[-1][2],
+    )
     tf.saved_model.save(LogisticRegression(), str(folder / "model_function"))
     return folder
 

@@ -328,7 +328,8 @@ def test_an_undefined_metric_refuses_what_needs_it_and_not_the_cosine(ledger, fu
 
 
 def test_values_are_the_same_under_the_same_seed(whole):
-    found = [measurement.measure(whole, methods.GtgShapley(), seed, None).contribution.values for seed in (1, 1, 2)]
+    few = methods.GtgShapley(maximum_evaluations=20)
+    found = [measurement.measure(whole, few, seed, None).contribution.values for seed in (1, 1, 2)]
     np.testing.assert_array_equal(found[0], found[1])
     assert (found[0] != found[2]).any()
 

@@ -1,0 +1,1 @@
+"""Real rows with natural silos, for the benchmarks."""
