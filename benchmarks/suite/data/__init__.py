@@ -1,0 +1,1 @@
+"""Populations of silos, made from real rows by a manifest that reproduces them."""
