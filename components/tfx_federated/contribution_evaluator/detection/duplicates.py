@@ -20,6 +20,8 @@ _LEAST_DIFFERENCE = 1e-7
 _LEAST_COSINE = 0.9
 # Of the difference to the nearest silo in the middle silo.
 _LARGEST_DIFFERENCE = 0.05
+# Of the spread of losses over silos: so near by chance is about one pair in as many, in one round.
+_SAME = 1e-4
 
 
 def read(observed: observations.Observations) -> readings.Reading | readings.Impossible:
@@ -28,7 +30,8 @@ def read(observed: observations.Observations) -> readings.Reading | readings.Imp
     if np.isfinite(observed.loss).any():
         twin, difference = _nearest_by_loss(observed.loss)
         chance = honest_silos.chance_below(np.log10(difference), observed.rows)
-        chances.append(honest_silos.unless(chance, difference > _LARGEST_DIFFERENCE * vectors.median(difference)))
+        chance = honest_silos.unless(chance, difference > _LARGEST_DIFFERENCE * vectors.median(difference))
+        chances.append(_unless_the_same(chance, difference, observed.loss))
         nearest.append(twin)
         evidence["loss_difference"] = difference
     if observed.traits is not None:
@@ -59,6 +62,18 @@ def read(observed: observations.Observations) -> readings.Reading | readings.Imp
 
     peers = {silo: observed.silos[twins[silo]] for silo in range(len(twins))}
     return readings.Reading(NAME, readings.Kind.DUPLICATE, combined, reason, evidence, {"loss": observed.loss}, peers)
+
+
+def _unless_the_same(chance: vectors.Array, difference: vectors.Array, loss: vectors.Array) -> vectors.Array:
+    """Returns the chances, and of silos with the losses of another one how seldom that is, [silos].
+
+    It needs no other silos to compare with, which there are not where many have a twin. Losses of successive rounds
+    depend on each other, so only two rounds count.
+    """
+    rounds, silos = np.isfinite(loss).sum(axis=0), loss.shape[1]
+    by_chance = min(1.0, (_SAME * (silos - 1)) ** 2)
+    is_same = difference <= _SAME * vectors.median(np.nanstd(loss, axis=1))
+    return np.where(is_same & (rounds >= 2), np.fmin(chance, by_chance), chance)
 
 
 def _nearest_by_loss(loss: vectors.Array) -> tuple[np.ndarray, vectors.Array]:

@@ -123,6 +123,18 @@ def test_both_silos_with_the_same_rows_are_named():
     assert peers == {"silo 10": "silo 16", "silo 16": "silo 10"}
 
 
+def test_the_same_rows_are_found_where_every_silo_has_a_twin():
+    federation = small_federation.Federation(14)
+    for silo in range(1, small_federation.SILOS, 2):
+        federation.x[silo], federation.y[silo] = federation.x[silo - 1], federation.y[silo - 1]
+        federation.rows[silo] = federation.rows[silo - 1]
+
+    detection = detectors.detect(federation.train())
+
+    peers = {finding.silo: finding.peer for finding in detection.findings if finding.detector == "duplicates"}
+    assert peers == {f"silo {silo}": f"silo {silo ^ 1}" for silo in range(small_federation.SILOS)}
+
+
 def test_same_rows_are_found_by_their_updates_where_losses_are_unknown():
     federation = small_federation.Federation(14)
     federation.x[10], federation.y[10], federation.rows[10] = federation.x[16], federation.y[16], federation.rows[16]
