@@ -89,5 +89,11 @@ between the lowest and the highest bound. "Gains" and "loses" are said where the
 def _section(answer: answers.Answer) -> str:
     sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in answer.sentences)
     table = answer.table.to_html(index=False, border=0, na_rep="-")
-    figure = plotly.io.to_html(answer.figure, full_html=False, include_plotlyjs=False, div_id=answer.question)
+    figure = plotly.io.to_html(
+        answer.figure,
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=answer.question,
+        config={"displayModeBar": False, "responsive": True},
+    )
     return f"<h2>{html.escape(answer.title)}</h2>\n<div class='table'>{table}</div>\n{figure}\n<ul>{sentences}</ul>"

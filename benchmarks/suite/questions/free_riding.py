@@ -165,7 +165,7 @@ def _sentence(case: tuple[str, float], seeds: Sequence[_Found]) -> str:
 
 
 def _figure(found: Mapping[tuple[str, float], Sequence[_Found]]) -> go.Figure:
-    drawn = figures.figure("planted", "gain in mean AUC of the honest silos over all silos together")
+    drawn = figures.figure("planted", "gain in mean AUC of the honest silos")
     labels = [f"{kind}, {share:.0%}" for kind, share in found]
     for name, part in (("without the planted silos", "of_leaving_out"), ("without the named silos", "of_detection")):
         numbers = [_over_seeds([getattr(one, part) for one in seeds]) for seeds in found.values()]
