@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from benchmarks.suite import measures, scales, trainings
-from tfx_federated.fairness_evaluator.statistics import bootstrap, intervals
+from tfx_federated.statistics import bootstrap, intervals
 
 RECORDS = pa.schema(
     [

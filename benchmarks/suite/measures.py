@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.data import tables
 from benchmarks.suite.data import populations
-from tfx_federated.fairness_evaluator.statistics import (
+from tfx_federated.statistics import (
     benefit,
     bootstrap,
     delong,

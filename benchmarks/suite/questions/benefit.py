@@ -17,7 +17,7 @@ from benchmarks.suite import answers, figures, measures, scales, trainings
 from benchmarks.suite.data import manifests
 from benchmarks.suite.questions import unequal_data
 from tff_runtime.settings import personalizations
-from tfx_federated.fairness_evaluator.statistics import bootstrap, paired, shrinkage
+from tfx_federated.statistics import bootstrap, paired, shrinkage
 
 NAME = "benefit"
 TITLE = "Benefit: what does each way to learn together give to a silo, by its size?"

@@ -19,7 +19,7 @@ from benchmarks.suite.data import populations
 from benchmarks.suite.entrants import contract
 from benchmarks.trainer import process_tree
 from tfx_federated import tff_process
-from tfx_federated.fairness_evaluator.statistics import bootstrap, intervals
+from tfx_federated.statistics import bootstrap, intervals
 
 NAME = "entrants"
 TITLE = "Entrants: how do other systems do on the same silos?"

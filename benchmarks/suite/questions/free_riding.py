@@ -20,7 +20,7 @@ from benchmarks.suite.data import manifests
 from tff_runtime.settings import ledgers
 from tfx_federated.contribution_evaluator import federated_run
 from tfx_federated.contribution_evaluator.detection import detectors
-from tfx_federated.fairness_evaluator.statistics import bootstrap
+from tfx_federated.statistics import bootstrap
 
 NAME = "free_riding"
 TITLE = "Free riding: what do planted silos cost the others, and what does leaving out the named ones win back?"

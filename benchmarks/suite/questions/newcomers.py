@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from benchmarks.data import tables
 from benchmarks.suite import answers, figures, measures, scales, trainings
 from benchmarks.suite.questions import benefit
-from tfx_federated.fairness_evaluator.statistics import bootstrap, intervals, paired
+from tfx_federated.statistics import bootstrap, intervals, paired
 
 NAME = "newcomers"
 TITLE = "Newcomers: what does a model of the others give to a silo that was not in training?"

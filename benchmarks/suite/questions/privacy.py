@@ -14,7 +14,7 @@ from benchmarks.suite import answers, figures, measures, trainings
 from benchmarks.suite.data import manifests
 from benchmarks.suite.questions import unequal_data
 from tff_runtime.settings import privacy, stopping
-from tfx_federated.fairness_evaluator.statistics import bootstrap
+from tfx_federated.statistics import bootstrap
 
 NAME = "privacy"
 TITLE = "Privacy: what does it cost the small silos and the large ones?"

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from benchmarks.suite import answers, figures, measures, trainings
 from benchmarks.suite.data import manifests
 from tff_runtime.settings import algorithms
-from tfx_federated.fairness_evaluator.statistics import bootstrap
+from tfx_federated.statistics import bootstrap
 
 NAME = "unequal_data"
 TITLE = "Unequal data: who is helped by a weighting or a fair objective, and who pays?"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from tfx_federated.contribution_evaluator.shapley import Vector
-from tfx_federated.fairness_evaluator.statistics import dispersion
+from tfx_federated.statistics import dispersion
 
 # Fisher's interval of a correlation needs four pairs.
 _LEAST_SILOS = 4

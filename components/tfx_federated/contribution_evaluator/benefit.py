@@ -1,6 +1,6 @@
 """What each silo got: how much better one model answers its held-out rows than another, on the same rows.
 
-The intervals are those of `fairness_evaluator.statistics.paired`: DeLong's for AUC, McNemar's and Bonett and Price's
+The intervals are those of `tfx_federated.statistics.paired`: DeLong's for AUC, McNemar's and Bonett and Price's
 for accuracy, Student's for losses. For a silo with few rows they hold their confidence better than a bootstrap of its
 rows.
 """
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tfx_federated.contribution_evaluator import held_out_rows, metrics
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
-from tfx_federated.fairness_evaluator.statistics import paired
+from tfx_federated.statistics import evidence as evidence_lib
+from tfx_federated.statistics import paired
 
 Predictions = npt.NDArray[np.float32]
 

@@ -15,8 +15,8 @@ from tfx_federated.contribution_evaluator import balance, evaluation, gate, meth
 from tfx_federated.contribution_evaluator.detection import readings
 from tfx_federated.contribution_evaluator.federated_run import Array, Ledger
 from tfx_federated.contribution_evaluator.shapley import Vector
-from tfx_federated.fairness_evaluator.statistics import discoveries, intervals, paired
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import discoveries, intervals, paired
+from tfx_federated.statistics import evidence as evidence_lib
 
 SCHEMA = 1
 # With more silos, a line for each in every round is no longer read by anybody.

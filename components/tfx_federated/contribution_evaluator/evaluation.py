@@ -24,9 +24,9 @@ from tfx_federated.contribution_evaluator import (
     utilities,
 )
 from tfx_federated.contribution_evaluator.detection import detectors
-from tfx_federated.fairness_evaluator.statistics import benefit as benefit_over_silos
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
-from tfx_federated.fairness_evaluator.statistics import paired
+from tfx_federated.statistics import benefit as benefit_over_silos
+from tfx_federated.statistics import evidence as evidence_lib
+from tfx_federated.statistics import paired
 
 FEDERATED = "federated"
 LOCAL = "local"

@@ -26,7 +26,7 @@ from tfx_federated.contribution_evaluator import (
     rules,
     utilities,
 )
-from tfx_federated.fairness_evaluator.statistics import evidence
+from tfx_federated.statistics import evidence
 
 SILO_EXAMPLES_KEY = "silo_examples"
 FEDERATED_RUN_KEY = "federated_run"

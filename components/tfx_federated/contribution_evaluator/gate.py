@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfx_federated.contribution_evaluator import balance, evaluation, rules
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import evidence as evidence_lib
 
 _NAMES = 5
 

@@ -26,7 +26,7 @@ from tensorflow_model_analysis.metrics import (
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_federated.fairness_evaluator import cells, row_losses
-from tfx_federated.fairness_evaluator.statistics import arrays, delong
+from tfx_federated.statistics import arrays, delong
 
 # TFMA's: a metric over all thresholds reads them from a histogram of so many buckets, a margin above each threshold.
 _DEFAULT_THRESHOLDS = 10000

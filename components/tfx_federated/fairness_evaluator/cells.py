@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfx_federated.fairness_evaluator import row_losses
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 MODEL, WEIGHTED, BUCKET, OTHER_BUCKET = "model", "weighted", "bucket", "other_bucket"
 _SUMS = (

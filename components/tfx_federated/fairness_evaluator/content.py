@@ -11,8 +11,8 @@ import numpy as np
 
 from tfx_federated import json_values
 from tfx_federated.fairness_evaluator import findings, gate, silo_results, silo_table, slice_rows
-from tfx_federated.fairness_evaluator.statistics import benefit, bootstrap, discoveries, paired
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import benefit, bootstrap, discoveries, paired
+from tfx_federated.statistics import evidence as evidence_lib
 
 SCHEMA = 2
 _GROUPS_OF_A_SLICE = 2000

@@ -41,7 +41,7 @@ from tfx_federated.fairness_evaluator import (
     tfma_results,
     threshold_validation,
 )
-from tfx_federated.fairness_evaluator.statistics import evidence
+from tfx_federated.statistics import evidence
 
 # Score above which a prediction counts as positive for parity between silos.
 PARITY_THRESHOLD = 0.5

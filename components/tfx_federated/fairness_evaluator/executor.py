@@ -31,7 +31,7 @@ from tfx_federated.fairness_evaluator import (
     rules,
     silo_census,
 )
-from tfx_federated.fairness_evaluator.statistics import evidence
+from tfx_federated.statistics import evidence
 
 EXAMPLES_KEY = "examples"
 EVALUATION_KEY = "evaluation"

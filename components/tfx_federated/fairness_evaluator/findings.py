@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tensorflow_model_analysis.proto import validation_result_pb2
 
 from tfx_federated.fairness_evaluator import cell_metrics, silo_table, slice_results, slice_rows
-from tfx_federated.fairness_evaluator.statistics import arrays, bootstrap
+from tfx_federated.statistics import arrays, bootstrap
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfx_federated.fairness_evaluator import rules as rules_lib
 from tfx_federated.fairness_evaluator import silo_table
-from tfx_federated.fairness_evaluator.statistics import (
+from tfx_federated.statistics import (
     arrays,
     bootstrap,
     discoveries,
@@ -20,7 +20,7 @@ from tfx_federated.fairness_evaluator.statistics import (
     non_inferiority,
     paired,
 )
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import evidence as evidence_lib
 
 Verdict = Literal["passed", "failed", "undecided"]
 

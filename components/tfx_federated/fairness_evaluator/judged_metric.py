@@ -11,7 +11,7 @@ import numpy as np
 from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types
 
 from tfx_federated.fairness_evaluator import cell_metrics, cells, row_losses
-from tfx_federated.fairness_evaluator.statistics import arrays, bootstrap, dispersion, intervals, paired
+from tfx_federated.statistics import arrays, bootstrap, dispersion, intervals, paired
 
 # For metrics without a formula of their variance. The standard error of a standard error from so many is 7 %.
 _REPLICATES = 100

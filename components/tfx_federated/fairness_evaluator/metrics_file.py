@@ -18,7 +18,7 @@ from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from tfx_federated.fairness_evaluator import slice_results
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tfx_federated.fairness_evaluator import example_batches
-from tfx_federated.fairness_evaluator.statistics import arrays, privacy_minimum
+from tfx_federated.statistics import arrays, privacy_minimum
 
 POOL = "(silos below the privacy minimum)"
 

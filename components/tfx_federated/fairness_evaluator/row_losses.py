@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tensorflow_model_analysis.metrics import cross_entropy_metrics, mean_regression_error, metric_types
 
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tfx_federated.fairness_evaluator import (
     slice_results,
     slice_rows,
 )
-from tfx_federated.fairness_evaluator.statistics import (
+from tfx_federated.statistics import (
     arrays,
     bootstrap,
     intervals,
@@ -26,8 +26,8 @@ from tfx_federated.fairness_evaluator.statistics import (
     parity,
     shrinkage,
 )
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
-from tfx_federated.fairness_evaluator.statistics.effective_rows import effective_rows
+from tfx_federated.statistics import evidence as evidence_lib
+from tfx_federated.statistics.effective_rows import effective_rows
 
 TRUE_POSITIVE_RATE, POSITIVE_RATE = "true_positive_rate", "positive_rate"
 OVERALL = slice_rows.SliceSpec((), by_silo=False, values=(), only_silo=None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tfx_federated.fairness_evaluator.statistics import arrays, bootstrap, dispersion, intervals, paired, shrinkage
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import arrays, bootstrap, dispersion, intervals, paired, shrinkage
+from tfx_federated.statistics import evidence as evidence_lib
 
 CANDIDATE = "candidate"
 

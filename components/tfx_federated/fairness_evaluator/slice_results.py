@@ -12,7 +12,7 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from tfx_federated.fairness_evaluator import cell_evaluator, cell_metrics, cells, slice_rows
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_model_analysis.proto import config_pb2
 
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 SILO = "silo"
 _FEATURE = "feature:"

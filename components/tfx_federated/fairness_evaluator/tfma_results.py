@@ -10,8 +10,8 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from tfx_federated.fairness_evaluator import evaluation_config, silo_table
-from tfx_federated.fairness_evaluator.statistics import arrays, bootstrap, dispersion, intervals, paired
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import arrays, bootstrap, dispersion, intervals, paired
+from tfx_federated.statistics import evidence as evidence_lib
 
 # Of classes whose means are of errors.
 _LOWER_IS_BETTER = ("Error", "CrossEntropy", "Crossentropy", "loss", "Loss")

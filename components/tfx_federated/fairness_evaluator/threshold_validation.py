@@ -15,7 +15,7 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer
 
 from tfx_federated.fairness_evaluator import slice_results
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 _Thresholds = Mapping[metric_types.MetricKey, Sequence[tuple[config_pb2.SlicingSpec | None, Any]]]
 

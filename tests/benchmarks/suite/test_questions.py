@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from benchmarks.suite.questions import benefit, scale
 
-from tfx_federated.fairness_evaluator.statistics import paired
+from tfx_federated.statistics import paired
 
 
 def _gains(rows, line, error, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.tfx_federated.contribution_evaluator.small_run import FEATURES, silo_rows
 from tfx_federated.contribution_evaluator import evaluation, held_out_rows, methods, own_models, utilities
-from tfx_federated.fairness_evaluator.statistics import evidence
+from tfx_federated.statistics import evidence
 
 ROWS = {"large": 300, "idle": 80, "late": 120, "middle": 60, "small": 12}
 HELD_OUT = {"large": 400, "idle": 100, "late": 150, "middle": 80, "small": 6, "stranger": 30}

@@ -4,7 +4,7 @@ import sklearn.metrics
 
 from tests.tfx_federated.contribution_evaluator import small_evaluation
 from tfx_federated.contribution_evaluator import benefit
-from tfx_federated.fairness_evaluator.statistics import evidence
+from tfx_federated.statistics import evidence
 
 MINIMUMS = evidence.Minimums(20, 5, 5)
 ENOUGH, TOO_FEW_ROWS, UNDEFINED = (

@@ -19,7 +19,7 @@ from tests.tfx_federated.fairness_evaluator.conftest import (
 )
 from tfx_federated import artifacts, example_shards
 from tfx_federated.fairness_evaluator import compared_models, evaluation_config, evaluations, published_silos
-from tfx_federated.fairness_evaluator.statistics import evidence
+from tfx_federated.statistics import evidence
 
 CONFIG = """
   model_specs { label_key: "label" example_weight_key: "weight" }

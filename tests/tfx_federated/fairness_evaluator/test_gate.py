@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tfx_federated.fairness_evaluator import gate, rules, silo_table
-from tfx_federated.fairness_evaluator.statistics import bootstrap, dispersion, intervals, paired
-from tfx_federated.fairness_evaluator.statistics.evidence import Evidence
+from tfx_federated.statistics import bootstrap, dispersion, intervals, paired
+from tfx_federated.statistics.evidence import Evidence
 
 METRICS = st.floats(0, 1).map(lambda value: round(value, 2))
 Z = stats.norm.ppf(0.95)

@@ -24,7 +24,7 @@ from tfx_federated.contribution_evaluator.detection import (
     too_few_rows,
     vectors,
 )
-from tfx_federated.fairness_evaluator.statistics import discoveries
+from tfx_federated.statistics import discoveries
 
 # Each is a test against honest silos of as many rows.
 TESTS = (

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
-from tfx_federated.fairness_evaluator.statistics import paired
-from tfx_federated.fairness_evaluator.statistics.evidence import Evidence
+from tfx_federated.statistics import paired
+from tfx_federated.statistics.evidence import Evidence
 
 Z = 1.959963984540054
 # Extra hours of sleep with the second drug over the first: the example in Student (1908), Section IX.

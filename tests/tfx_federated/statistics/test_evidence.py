@@ -1,7 +1,7 @@
 import pytest
 
-from tfx_federated.fairness_evaluator.statistics import evidence
-from tfx_federated.fairness_evaluator.statistics.evidence import Evidence
+from tfx_federated.statistics import evidence
+from tfx_federated.statistics.evidence import Evidence
 
 
 def test_rows_are_enough_from_the_minimum_on():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfx_federated.fairness_evaluator.statistics import privacy_minimum
+from tfx_federated.statistics import privacy_minimum
 
 
 def test_without_small_silos_all_are_named():

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tfx_federated.fairness_evaluator.statistics import arrays, bootstrap, discoveries, paired, shrinkage
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import arrays, bootstrap, discoveries, paired, shrinkage
+from tfx_federated.statistics import evidence as evidence_lib
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfx_federated.fairness_evaluator.statistics import parity
+from tfx_federated.statistics import parity
 
 
 def test_of_many_rows_the_gap_is_the_observed_one():

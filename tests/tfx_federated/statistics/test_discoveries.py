@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfx_federated.fairness_evaluator.statistics import discoveries
+from tfx_federated.statistics import discoveries
 
 # The 15 p-values of Benjamini and Hochberg (1995), Section 3.2.
 PAPER = [

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfx_federated.fairness_evaluator.statistics import benefit, paired
-from tfx_federated.fairness_evaluator.statistics.evidence import Evidence
+from tfx_federated.statistics import benefit, paired
+from tfx_federated.statistics.evidence import Evidence
 
 
 def gains_of(differences):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 
 def effective_rows(weights: npt.ArrayLike, squares: npt.ArrayLike | None = None) -> arrays.Vector:

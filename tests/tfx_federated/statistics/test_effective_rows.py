@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfx_federated.fairness_evaluator.statistics.effective_rows import effective_rows
+from tfx_federated.statistics.effective_rows import effective_rows
 
 
 def test_rows_without_weights_count_as_they_are():

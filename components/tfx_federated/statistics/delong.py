@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tfx_federated.fairness_evaluator.statistics import arrays
-from tfx_federated.fairness_evaluator.statistics.effective_rows import effective_rows
+from tfx_federated.statistics import arrays
+from tfx_federated.statistics.effective_rows import effective_rows
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from tfx_federated.fairness_evaluator.statistics import arrays, delong, intervals
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
-from tfx_federated.fairness_evaluator.statistics.effective_rows import effective_rows
+from tfx_federated.statistics import arrays, delong, intervals
+from tfx_federated.statistics import evidence as evidence_lib
+from tfx_federated.statistics.effective_rows import effective_rows
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tfx_federated.fairness_evaluator.statistics import arrays, discoveries, paired
-from tfx_federated.fairness_evaluator.statistics import evidence as evidence_lib
+from tfx_federated.statistics import arrays, discoveries, paired
+from tfx_federated.statistics import evidence as evidence_lib
 
 Outcome = Literal["pass", "fail"]
 

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tfx_federated.fairness_evaluator.statistics import arrays, delong, dispersion, intervals, shrinkage
-from tfx_federated.fairness_evaluator.statistics.effective_rows import effective_rows
+from tfx_federated.statistics import arrays, delong, dispersion, intervals, shrinkage
+from tfx_federated.statistics.effective_rows import effective_rows
 
 # Silos times replicates that are held at once: 8 MiB for each of about ten arrays.
 _BLOCK = 2**20

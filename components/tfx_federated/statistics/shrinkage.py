@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 # Silos times draws that are held at once: 8 MiB an array.
 _BLOCK = 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tfx_federated.fairness_evaluator.statistics import bootstrap, dispersion, intervals, shrinkage
+from tfx_federated.statistics import bootstrap, dispersion, intervals, shrinkage
 
 
 def largest_gap(

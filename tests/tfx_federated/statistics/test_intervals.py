@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from tfx_federated.fairness_evaluator.statistics import delong, intervals
-from tfx_federated.fairness_evaluator.statistics.evidence import Evidence
+from tfx_federated.statistics import delong, intervals
+from tfx_federated.statistics.evidence import Evidence
 
 COUNTS = st.integers(1, 500).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 

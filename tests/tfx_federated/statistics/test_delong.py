@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from tfx_federated.fairness_evaluator.statistics import delong
+from tfx_federated.statistics import delong
 
 ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(1, 3)), min_size=1, max_size=30)
 

@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tfx_federated.fairness_evaluator.statistics import dispersion
+from tfx_federated.statistics import dispersion
 
 HIGHER, LOWER = dispersion.Scale(), dispersion.LOSS
 VALUES = st.lists(st.integers(0, 20).map(lambda value: value / 20), min_size=1, max_size=40)

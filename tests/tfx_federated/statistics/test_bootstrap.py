@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tfx_federated.fairness_evaluator.statistics import bootstrap, delong, dispersion
+from tfx_federated.statistics import bootstrap, delong, dispersion
 
 SCALE = dispersion.Scale()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tfx_federated.fairness_evaluator.statistics import arrays
+from tfx_federated.statistics import arrays
 
 Codes = npt.NDArray[np.int8]
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfx_federated.fairness_evaluator.statistics import non_inferiority, paired
-from tfx_federated.fairness_evaluator.statistics.evidence import Evidence
-from tfx_federated.fairness_evaluator.statistics.non_inferiority import Verdict
+from tfx_federated.statistics import non_inferiority, paired
+from tfx_federated.statistics.evidence import Evidence
+from tfx_federated.statistics.non_inferiority import Verdict
 
 Z = stats.norm.ppf(0.95)
 

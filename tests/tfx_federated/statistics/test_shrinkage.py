@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfx_federated.fairness_evaluator.statistics import shrinkage
+from tfx_federated.statistics import shrinkage
 
 SILOS = st.lists(st.tuples(st.floats(-10, 10), st.floats(0.01, 3)), min_size=2, max_size=30)
 # Rubin (1981), as in Gelman et al., Bayesian Data Analysis, Table 5.2.
