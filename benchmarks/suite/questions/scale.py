@@ -1,8 +1,10 @@
-"""Scale: what a training takes from ten silos to many, at most a hundred of them in a round."""
+"""Scale: what training, evaluation and inference take from ten silos to many, at most a hundred of them in a round."""
 
 from __future__ import annotations
 
 import json
+import pathlib
+import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from benchmarks.suite import answers, figures, trainings
-from benchmarks.suite.data import manifests
+from benchmarks.suite import answers, applications, figures, trainings
+from benchmarks.suite.data import manifests, populations
 from tff_runtime.settings import cohorts, stopping
 
 NAME = "scale"
@@ -45,11 +47,14 @@ def answer(context: answers.Context) -> answers.Answer:
         asked = training(context, silos, seed)
         trained = context.train(asked)
         rounds = round_seconds(trained)
+        applied = _applied(trained, context.train.population(asked.manifest))
         measured = {
             "median_round_seconds": float(np.median(rounds[1:])),
             "first_round_seconds": rounds[0],
             "component_seconds": trained.seconds,
             "peak_mebibytes": trained.peak_mebibytes,
+            "evaluation_seconds": applied["evaluation"],
+            "inference_seconds": applied["inference"],
         }
         source = answers.Source(NAME, asked, f"{silos} silos")
         records += [source.record(metric, value, rows=_ROWS_PER_SILO * silos) for metric, value in measured.items()]
@@ -64,7 +69,15 @@ _SHAPES = {
     "component_seconds": "the time of the whole component",
     "median_round_seconds": "the time of a round",
     "peak_mebibytes": "the memory of the TFF process",
+    "evaluation_seconds": "the time of an evaluation silo by silo",
+    "inference_seconds": "the time of a batch inference",
 }
+
+
+def _applied(trained: trainings.Trained, population: populations.Population) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        model_uri = str(trained.folder / "model")
+        return applications.seconds(model_uri, population.training, pathlib.Path(folder) / "applied")
 
 
 def round_seconds(trained: trainings.Trained) -> list[float]:
@@ -110,7 +123,10 @@ def _figure(table: pd.DataFrame) -> go.Figure:
     drawn = figures.figure("silos (log scale)", "seconds (log scale)")
     drawn.update_xaxes(type="log")
     drawn.update_yaxes(type="log")
-    names: Sequence[str] = ("component_seconds", "first_round_seconds", "median_round_seconds")
+    names: Sequence[str] = (
+        *("component_seconds", "first_round_seconds", "median_round_seconds"),
+        *("evaluation_seconds", "inference_seconds"),
+    )
     for name in names:
         figures.add_points(drawn, name.replace("_", " "), table["silos"], table[name], is_line=True)
     return drawn

@@ -9,10 +9,13 @@ import pytest
 from benchmarks.suite.data import manifests
 from benchmarks.suite.entrants import contract
 from benchmarks.suite.questions import entrants, free_riding
+from sklearn.metrics import roc_auc_score
 
-from benchmarks.suite import answers, figures, measures, report, scales, silo_files, trainings
+from benchmarks.suite import answers, applications, figures, measures, report, scales, silo_files, trainings
 from tff_runtime.settings import ledgers, personalizations
 from tfx_federated import silo_examples
+from tfx_federated.beam_batch_inferrer import inference_results
+from tfx_federated.fairness_evaluator import report as fairness_report
 
 MANIFEST = manifests.Manifest(
     "taxi", family=manifests.Family(silos=4, rows=240, least_rows=20, size_skew=0.5), least_evaluation_rows=60
@@ -54,6 +57,18 @@ def test_a_training_is_made_once_and_found_again_by_an_equal_description(train, 
 
 def test_the_detectors_read_the_ledger_of_a_training(trained):
     assert set(free_riding.named_silos(trained)) <= {f"silo {number}" for number in range(4)}
+
+
+def test_the_components_that_apply_a_model_see_every_row(train, trained, tmp_path):
+    silos = train.population(MANIFEST).test
+    labels = np.concatenate([silo.labels for silo in silos])
+    taken = applications.seconds(str(trained.folder / "model"), silos, tmp_path / "applied")
+    assert set(taken) == {"evaluation", "inference"}
+    judged = fairness_report.read(str(tmp_path / "applied" / "FairnessEvaluator" / "report"))
+    assert judged["rows"] == len(labels)
+    assert judged["overall"]["value"] == pytest.approx(roc_auc_score(labels, trained.federated), abs=1e-3)
+    scored = inference_results.read_manifest(str(tmp_path / "applied" / "BeamBatchInferrer" / "inference_result"))
+    assert scored["rows_scored"] == len(labels)
 
 
 def test_few_rows_are_among_more_and_left_out_silos_are_not_there(train):
