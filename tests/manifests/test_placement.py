@@ -34,8 +34,9 @@ def test_the_pipelines_compile_with_it(name, pipeline, tmp_path, monkeypatch):
         placement=placement.load(FOLDER / f"{name}.yaml"),
         minimum_backend=BACKEND,
     )
-    _, platform = yaml.safe_load_all(file.read_text())
-    assert len(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]) == 10
+    specification, platform = yaml.safe_load_all(file.read_text())
+    placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert placed.keys() == specification["deploymentSpec"]["executors"].keys()
 
 
 def test_the_cluster_has_the_claims_and_the_gpus(name):
