@@ -89,7 +89,7 @@ class TrainingJob:
         silos: The silos of each split, by split name.
         train_split: Split to train on.
         evaluation_split: Split to measure on, or None.
-        rounds: Number of rounds, at least 1.
+        rounds: Number of rounds, at least 0.
         local_epochs: Passes over a silo's rows in one round, at least 1.
         batch_size: Rows in a batch of a silo's training; the last batch of an epoch may be smaller.
         client_learning_rate: Learning rate of the silos' SGD, positive.

@@ -36,6 +36,13 @@ def test_a_short_training_shows_every_round(tmp_path):
     assert "| 2 | 1.0000 | 0.5000 | a |" in table
 
 
+def test_a_training_without_rounds_says_so(tmp_path):
+    (tmp_path / "rounds.jsonl").write_text("")
+    assert "There was none" in view(artifacts.FederatedRun.TYPE_NAME, "rounds").read(str(tmp_path)).text
+    metrics = view(artifacts.FederatedRun.TYPE_NAME, "metrics").read(str(tmp_path))
+    assert metrics.metadata == {"rejected_updates": 0}
+
+
 def test_a_long_training_shows_some_rounds_and_the_last(tmp_path):
     write_rounds(tmp_path, 501)
     shown = shown_rounds(tmp_path)

@@ -1,9 +1,12 @@
-"""Which evaluation of a training was the best, and whether to wait for a better one."""
+"""Which evaluation was the best: of a training, and of each silo's own model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from tff_runtime import job as job_lib
 from tff_runtime.settings import stopping
@@ -36,3 +39,28 @@ def value(
     if setting.of == "silos":
         return math.fsum(one for one, _ in values) / len(values)
     return math.fsum(one * rows for one, rows in values) / sum(rows for _, rows in values)
+
+
+class OwnBest(NamedTuple):
+    """The best model of each silo so far, by its own rows.
+
+    Attributes:
+        weights: Trainable weights, each array with a leading axis of silos.
+        values: What was compared: the smaller, the better; infinite before the first evaluation, [silos].
+    """
+
+    weights: list[np.ndarray]
+    values: np.ndarray
+
+    def or_better(self, weights: Sequence[np.ndarray], values: np.ndarray) -> OwnBest:
+        """Returns the better of each silo's two models; one without a finite value yet goes on to the later model.
+
+        Args:
+            weights: Of every silo, each array with a leading axis of silos.
+            values: What is compared; infinite or NaN where nothing was measured, [silos].
+        """
+        replaced = (values < self.values) | ~np.isfinite(self.values)
+        kept = [np.array(stack) for stack in self.weights]
+        for stack, later in zip(kept, weights, strict=True):
+            stack[replaced] = np.asarray(later)[replaced]
+        return OwnBest(kept, np.where(values < self.values, values, self.values))

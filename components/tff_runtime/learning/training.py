@@ -71,6 +71,7 @@ class ProgramState(NamedTuple):
         process: State of the learning process.
         silo_state: What each silo keeps for the algorithm, each array with a leading axis of silos.
         local_weights: Weights of each silo alone, likewise; empty without local models.
+        local_best: The best of them so far, likewise; empty where training keeps the last round.
         best: The best models so far.
         waited: Evaluations since the best one.
     """
@@ -78,6 +79,7 @@ class ProgramState(NamedTuple):
     process: Any
     silo_state: list[np.ndarray]
     local_weights: list[np.ndarray]
+    local_best: best_round.OwnBest
     best: Models
     waited: Any
 
@@ -109,6 +111,7 @@ class Training:
         self._initial = initial
         self._privacy = privacy
         self._silos = parts.job.silos[parts.job.train_split]
+        self._numbers = {silo.silo: number for number, silo in enumerate(self._silos)}
         # Of all silos, of which a round may have few: it must not cost what their number costs.
         self._rows = np.asarray([silo.count for silo in self._silos])
         self._width = host_task.batch_width(parts.job)
@@ -156,10 +159,12 @@ class Training:
     def _start(self) -> tuple[int, ProgramState]:
         initial = [np.asarray(weight) for weight in self._initial.trainable]
         silo_state = host_task.for_each_silo(self._algorithm.initial_state(initial), len(self._silos))
+        local_weights = host_task.for_each_silo(initial, len(self._silos)) if self._job.local_models else []
         state = ProgramState(
             process=self._run.initial_state(self._initial),
             silo_state=silo_state,
-            local_weights=host_task.for_each_silo(initial, len(self._silos)) if self._job.local_models else [],
+            local_weights=local_weights,
+            local_best=best_round.OwnBest(local_weights if self._keeps_best else [], np.full(len(self._silos), np.inf)),
             best=Models(self._initial, silo_state, np.float64(np.inf), np.int64(0)),
             waited=np.int64(0),
         )
@@ -297,7 +302,9 @@ class Training:
             self._require_finite_losses(round_number, split, measured)
             self._records.add_evaluation(round_number, split, "federated", silos, measured)
             if self._job.local_models:
-                self._evaluate_own(round_number, split, "local", state.local_weights, state)
+                measured_alone = self._evaluate_own(round_number, split, "local", state.local_weights, state)
+                if split == self._job.evaluation_split:
+                    state = self._compared_alone(*measured_alone, state)
             if personal := self._personal_weights(weights, state.silo_state):
                 measured_personal = self._evaluate_own(round_number, split, "personal", personal, state)
                 # Where silos have models of their own, those are what stopping is about.
@@ -332,6 +339,17 @@ class Training:
             state = state._replace(best=Models(weights, state.silo_state, state.best.value, np.int64(round_number)))
         return state._replace(waited=np.int64(state.waited + 1))
 
+    def _compared_alone(
+        self, silos: Sequence[job_lib.SiloRows], measured: Sequence[Mapping[str, float]], state: ProgramState
+    ) -> ProgramState:
+        """Keeps each silo's best, so that a silo alone may choose its round as the federation does."""
+        if not isinstance(self._job.stopping, stopping.BestRound):
+            return state
+        values = np.full(len(self._silos), np.inf)
+        for silo, metrics in zip(silos, measured, strict=True):
+            values[self._numbers[silo.silo]] = best_round.value(self._job.stopping, [silo], [metrics])
+        return state._replace(local_best=state.local_best.or_better(state.local_weights, values))
+
     def _has_stopped(self, state: ProgramState) -> bool:
         setting = self._job.stopping
         if not isinstance(setting, stopping.BestRound) or setting.patience is None:
@@ -341,11 +359,10 @@ class Training:
     def _evaluate_own(
         self, round_number: int, split: str, model: str, own: Sequence[Any], state: ProgramState
     ) -> tuple[list[job_lib.SiloRows], list[Mapping[str, float]]]:
-        position = {silo.silo: number for number, silo in enumerate(self._silos)}
-        silos = [silo for silo in self._job.silos[split] if silo.silo in position]
+        silos = [silo for silo in self._job.silos[split] if silo.silo in self._numbers]
 
         def measure(silos: Sequence[job_lib.SiloRows]) -> list[Mapping[str, float]]:
-            numbers = [position[silo.silo] for silo in silos]
+            numbers = [self._numbers[silo.silo] for silo in silos]
             stacks = [np.asarray(stack)[numbers] for stack in own]
             return list(self._run.evaluate_own(stacks, self._non_trainable(state), split, silos))
 
@@ -365,7 +382,8 @@ class Training:
 
     def _trained(self, state: ProgramState) -> TrainedModels:
         models, last = state.best, self._run.weights(state.process)
-        if not isinstance(self._job.stopping, stopping.BestRound):
+        alone = state.local_best.weights if self._keeps_best else state.local_weights
+        if not self._keeps_best:
             models = Models(last, state.silo_state, np.float64(np.inf), np.int64(self._job.rounds))
         own = self._personal_weights(models.weights, models.silo_state)
         if isinstance(self._job.personalization, personalizations.FineTuning):
@@ -374,11 +392,15 @@ class Training:
             for split in self._measured_splits():
                 self._evaluate_own(self._job.rounds, split, "personal", own, state)
         round_number = int(models.round_number)
-        return TrainedModels(models.weights, own or state.local_weights, round_number, last, self._initial)
+        return TrainedModels(models.weights, own or alone, round_number, last, self._initial)
 
     def _personal_weights(self, weights: Any, silo_state: Sequence[np.ndarray]) -> list[np.ndarray]:
         personal = self._algorithm.personal_weights(list(weights.trainable), silo_state)
         return [np.asarray(stack) for stack in personal or ()]
+
+    @property
+    def _keeps_best(self) -> bool:
+        return isinstance(self._job.stopping, stopping.BestRound)
 
     def _non_trainable(self, state: ProgramState) -> list[np.ndarray]:
         return [np.asarray(weight) for weight in self._run.weights(state.process).non_trainable]

@@ -32,6 +32,8 @@ def check(settings: Mapping[str, Any]) -> None:
         )
     if isinstance(personalization, personalizations.MeanRegularized) and not isinstance(algorithm, algorithms.FedAvg):
         _refuse(personalization, algorithm, "it trains the silos' own models only; leave the algorithm at FedAvg")
+    if settings.get("rounds") == 0 and not isinstance(personalization, personalizations.FineTuning):
+        raise ValueError("FederatedTrainer: rounds is 0: nothing is trained without personalization=FineTuning(...)")
     if not settings.get("evaluation_split"):
         for choice in (personalization, settings["stopping"]):
             if isinstance(choice, (personalizations.FineTuning, stopping.BestRound)):

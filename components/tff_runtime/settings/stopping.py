@@ -16,6 +16,9 @@ class LastRound:
 class BestRound:
     """The model of the best evaluation is kept, and training ends when none was better for a while.
 
+    A silo that also trains alone keeps the model that is best on its own rows of the evaluation split, without such
+    rows its last one; it trains as long as the federation does.
+
     Attributes:
         metric: `loss`, or the name of one of the model's metrics, on the evaluation split.
         of: `overall` for the mean over rows, `silos` for the mean over silos, `worst_silo` for the worst one.

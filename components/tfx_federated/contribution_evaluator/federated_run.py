@@ -219,7 +219,7 @@ def _read_rounds(uri: str) -> list[int]:
     with fileio.open(path, "rb") as file:
         rounds = [json.loads(line)["round"] for line in file.read().decode("utf-8").splitlines()]
     if not rounds:
-        raise LedgerError(f"{path} has no round; run FederatedTrainer again")
+        raise LedgerError(f"{path} has no round: no silo contributed to the model; give a run with rounds")
     return sorted(set(rounds))
 
 

@@ -146,7 +146,8 @@ class FederatedTrainer(base_component.BaseComponent):
                 start from its weights.
             train_split: Split to train on.
             evaluation_split: Split to measure every silo on beside `train_split`; None or empty for no other.
-            rounds: Number of rounds, at least 1.
+            rounds: Number of rounds, at least 0; with 0 the silos only fine-tune `base_model`, or alone what training
+                would start from.
             local_epochs: Passes of a silo over its rows in a round, at least 1.
             batch_size: Rows in a batch of a silo's training, at least 1.
             client_learning_rate: Learning rate of the silos' SGD, positive.
@@ -160,7 +161,8 @@ class FederatedTrainer(base_component.BaseComponent):
             server_momentum: Momentum of the server's `sgd`, at least 0 and below 1.
             evaluation_interval: Every silo is measured after each so many rounds, and after the last one.
             checkpoint_interval: What a repeated run goes on from is saved after each so many rounds.
-            local_models: Whether every silo also trains alone, by the same steps from the same initial weights.
+            local_models: Whether every silo also trains alone, by the same steps from the same initial weights; with
+                `BestRound` it keeps the round that is best on its own rows.
             device_model: Whether the model is also written as a LiteRT (TensorFlow Lite) file, checked for equal
                 predictions; its inputs are the features as they are trained on.
             seed: Seed of the initial weights and of the order of rows; same inputs and seed, same weights.

@@ -13,7 +13,7 @@ from tff_runtime import job as job_lib
 from tff_runtime import silo_weights
 from tff_runtime.settings import combinations, encoding, personalizations
 
-_AT_LEAST_ONE = ("rounds", "local_epochs", "batch_size", "evaluation_interval", "checkpoint_interval")
+_LEAST = {"rounds": 0, "local_epochs": 1, "batch_size": 1, "evaluation_interval": 1, "checkpoint_interval": 1}
 _POSITIVE = ("client_learning_rate", "server_learning_rate")
 
 
@@ -26,9 +26,9 @@ def check(settings: Mapping[str, Any]) -> None:
     Raises:
         ValueError: A setting is out of range; the message names it.
     """
-    for name in _AT_LEAST_ONE:
-        if name in settings and settings[name] < 1:
-            raise ValueError(f"FederatedTrainer: {name} is {settings[name]}; it must be at least 1")
+    for name, least in _LEAST.items():
+        if name in settings and settings[name] < least:
+            raise ValueError(f"FederatedTrainer: {name} is {settings[name]}; it must be at least {least}")
     for name in _POSITIVE:
         if name in settings and not (settings[name] > 0 and math.isfinite(settings[name])):
             raise ValueError(f"FederatedTrainer: {name} is {settings[name]}; it must be positive and finite")

@@ -91,7 +91,8 @@ def _contribution_metrics(folder: str) -> Content:
 
 def _training_metrics(folder: str) -> Content:
     rounds = _rounds(folder)
-    numbers = {name: value for name, value in rounds[-1].items() if isinstance(value, (int, float))}
+    last = rounds[-1] if rounds else {}
+    numbers = {name: value for name, value in last.items() if isinstance(value, (int, float))}
     rejected = sum(len(entry["rejected_silos"]) for entry in rounds)
     shown = {name: value for name, value in numbers.items() if name not in ("seconds", "num_batches")}
     return _metrics({**shown, "rejected_updates": rejected})
@@ -100,6 +101,8 @@ def _training_metrics(folder: str) -> Content:
 def _training_rounds(folder: str) -> Content:
     """The rounds as a table; a long training shows every n-th round and the last."""
     rounds = _rounds(folder)
+    if not rounds:
+        return Content(text="# Rounds\n\nThere was none: the silos fine-tuned a model that was there before.\n")
     step = -(-len(rounds) // _ROUNDS_SHOWN)
     shown = [entry for place, entry in enumerate(rounds, 1) if place % step == 0 or place == len(rounds)]
     names = list(rounds[-1])

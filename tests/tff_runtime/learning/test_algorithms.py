@@ -110,6 +110,20 @@ def test_fine_tuning_keeps_the_best_epoch_of_each_silo(make_job):
     assert not all(is_tuned)
 
 
+def test_without_rounds_the_silos_fine_tune_what_training_starts_from(make_job):
+    setting = personalizations.FineTuning(epochs=2, learning_rate=0.5)
+    directory = make_job(SILOS, local_models=False, rounds=0, personalization=setting)
+    job, initial, trained = train(directory)
+    assert trained.best_round == 0
+    np.testing.assert_array_equal(reference.flat(trained.weights.trainable), initial)
+    silos = reference.Silos(rows_of(directory, job), job)
+    _, own = reference.fine_tuning(initial, silos, rows_of(directory, job, "eval"), 2, 0.5)
+    for position, silo in enumerate(own):
+        actual = reference.flat([stack[position] for stack in trained.own_weights])
+        np.testing.assert_allclose(actual, own[silo], atol=1e-5)
+        assert np.abs(own[silo] - initial).max() > 0
+
+
 def test_a_layer_that_is_not_there_is_named(make_job):
     from tff_runtime import job as job_lib
 

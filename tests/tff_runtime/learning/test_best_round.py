@@ -50,6 +50,16 @@ def test_a_metric_that_the_model_does_not_have_is_named():
     assert caught.value.kind == "Stopping"
 
 
+def test_each_silo_keeps_its_better_model():
+    nan, inf = math.nan, math.inf
+    best = best_round.OwnBest([np.zeros((5, 2))], np.array([1.0, 1.0, 1.0, inf, inf]))
+    later = best.or_better([np.ones((5, 2))], np.array([0.5, 2.0, nan, inf, 3.0]))
+    # Nothing is known of the fourth: it goes on to its later model, as the federation does.
+    np.testing.assert_array_equal(later.weights[0][:, 0], [1, 0, 0, 1, 1])
+    np.testing.assert_array_equal(later.values, [0.5, 1.0, 1.0, inf, 3.0])
+    np.testing.assert_array_equal(best.weights[0], 0)
+
+
 def train(directory):
     job = directory.read_job()
     return federated_training.run_training(directory, job, module_file.load(directory.module, job))
@@ -79,7 +89,7 @@ CHOICES = {
     "client_learning_rate": 0.5,
     "evaluation_interval": 1,
     "checkpoint_interval": 100,
-    "local_models": False,
+    "local_models": True,
     "stopping": stopping.BestRound(patience=2),
 }
 
@@ -92,9 +102,13 @@ def rows_of(directory, job, split):
     }
 
 
-def assert_same_models(actual, expected):
+def assert_same_model(actual, expected):
     assert actual.best_round == expected.best_round
-    for weight, other in zip(actual.weights.trainable, expected.weights.trainable, strict=True):
+    assert_equal(actual.weights.trainable, expected.weights.trainable)
+
+
+def assert_equal(weights, others):
+    for weight, other in zip(weights, others, strict=True):
         np.testing.assert_array_equal(weight, other)
 
 
@@ -130,14 +144,35 @@ def test_the_weights_are_those_of_the_best_round(stopped):
     np.testing.assert_allclose(reference.flat(models.weights.trainable), expected, atol=1e-4)
 
 
+def test_a_silo_alone_keeps_the_round_that_is_best_on_its_own_rows(stopped):
+    directory, models = stopped
+    job = directory.read_job()
+    initial = initial_weights.initial_weights(directory, job, module_file.load(directory.module, job).make_model)
+    silos, held_out = reference.Silos(rows_of(directory, job, "train"), job), rows_of(directory, job, "eval")
+    last = max(losses_of_evaluation(directory))
+    chosen = []
+    for number, silo in enumerate(held_out):
+        vectors = [reference.flat(initial.trainable)]
+        for round_number in range(1, last + 1):
+            vectors.append(silos.sgd(vectors[-1], silo, round_number)[0])
+        losses = [reference.loss(vector, held_out[silo]) for vector in vectors[1:]]
+        chosen.append(1 + int(np.argmin(losses)))
+        actual = reference.flat([stack[number] for stack in models.own_weights])
+        np.testing.assert_allclose(actual, vectors[chosen[-1]], atol=1e-4)
+    assert min(chosen) < last
+    assert len(set(chosen)) > 1
+
+
 def test_a_training_ended_after_the_best_round_goes_on_to_the_same_models(stopped, make_job):
     directory, models = stopped
     ended = make_job(ROWS, **{**CHOICES, "rounds": models.best_round + 1})
     # All rounds are run, and the last one is not the best.
-    assert_same_models(train(ended), models)
+    assert_same_model(train(ended), models)
     fields = json.loads(ended.job.read_text())
     ended.job.write_text(json.dumps({**fields, "rounds": CHOICES["rounds"]}))
-    assert_same_models(train(ended), models)
+    resumed = train(ended)
+    assert_same_model(resumed, models)
+    assert_equal(resumed.own_weights, models.own_weights)
     assert losses_of_evaluation(ended) == losses_of_evaluation(directory)
 
 

@@ -80,7 +80,8 @@ def test_a_changed_module_file_changes_the_execution_properties(module_file):
     [
         ({"transform_graph": None}, "either transform_graph .* or schema"),
         ({"schema": channel(standard_artifacts.Schema)}, "either transform_graph .* or schema"),
-        ({"rounds": 0}, "rounds is 0; it must be at least 1"),
+        ({"rounds": -1}, "rounds is -1; it must be at least 0"),
+        ({"rounds": 0}, "rounds is 0: nothing is trained without personalization=FineTuning"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"excluded_silos": "a"}, "excluded_silos is 'a'; it must be a list of silos"),
         ({"client_learning_rate": 0.0}, "client_learning_rate is 0.0; it must be positive"),

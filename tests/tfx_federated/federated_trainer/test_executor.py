@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_model(inputs, trained, tmp_path):
             r"label 'nowhere' is not in the silo examples; there are \[",
         ),
         ({"train_split": "nowhere"}, ValueError, "no split 'nowhere'"),
-        ({"rounds": 0}, ValueError, "rounds is 0"),
+        ({"rounds": 0}, ValueError, "rounds is 0: nothing is trained"),
         ({"client_learning_rate": float("nan")}, ValueError, "client_learning_rate is nan"),
         (
             {"excluded_silos": '["large", "nobody"]'},
