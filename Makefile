@@ -59,7 +59,7 @@ benchmark-free-riders: setup
 	PYTHONPATH=components:. $(TFX)/bin/python -m benchmarks.free_riders $(BENCHMARK_ARGUMENTS)
 
 # What cross-silo teams fear, measured: under 10 minutes on two cores; SCALE=full takes hours.
-benchmark-suite: setup
+benchmark-suite: setup $(ENVIRONMENTS)/benchmark-flower/.complete
 	PYTHONPATH=components:. $(TFX)/bin/python -m benchmarks.suite --scale $(if $(filter full,$(SCALE)),full,small) $(BENCHMARK_ARGUMENTS)
 
 lint: setup

@@ -14,7 +14,16 @@ from benchmarks.suite import answers, report, scales, trainings
 from benchmarks.trainer import machine
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
-QUESTIONS = ("unequal_data", "benefit", "newcomers", "free_riding", "privacy", "scale", "entrants")
+QUESTIONS = (
+    "unequal_data",
+    "benefit",
+    "heterogeneity",
+    "newcomers",
+    "free_riding",
+    "privacy",
+    "scale",
+    "entrants",
+)
 
 
 def main() -> int:

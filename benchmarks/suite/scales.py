@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.suite.data import manifests
-from tff_runtime.settings import personalizations, stopping
+from tff_runtime.settings import stopping
 
 LEARNING_RATE = 0.1
-_NO_LEARNING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,25 +60,6 @@ class Scale:
             "stopping": stopping.BestRound(metric="loss", of="overall"),
             "custom_config": {"hidden_units": 32},
             "seed": seed,
-        }
-
-    def own_models(self, seed: int, learning_rate: float) -> dict[str, Any]:
-        """Returns the settings of a training in which each silo trains alone, and keeps its best epoch.
-
-        The trainer's `local_models` keep their last epoch. Fine-tuning chooses one, and here it is all that happens:
-        what it starts from, initial weights or a base model, is not moved by a round at a learning rate of almost 0.
-
-        Args:
-            seed: Of the initial weights and the order of rows.
-            learning_rate: Of the silos.
-        """
-        return self.settings(seed) | {
-            "rounds": 1,
-            "client_learning_rate": _NO_LEARNING,
-            "evaluation_interval": 1,
-            "checkpoint_interval": 1,
-            "stopping": stopping.LastRound(),
-            "personalization": personalizations.FineTuning(self.rounds, learning_rate),
         }
 
 

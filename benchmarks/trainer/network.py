@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 Weights = Sequence[np.ndarray]
+
+
+def initial_weights(random: np.random.Generator, layer_sizes: Sequence[int]) -> list[np.ndarray]:
+    """Draws weights as Keras' layers do by default: kernels by Glorot and Bengio (AISTATS 2010, equation 16), biases 0.
+
+    Args:
+        random: Decides.
+        layer_sizes: Number of features, then the units of each layer.
+    """
+    weights = []
+    for inputs, units in itertools.pairwise(layer_sizes):
+        limit = np.sqrt(6 / (inputs + units))
+        weights += [random.uniform(-limit, limit, (inputs, units)), np.zeros(units)]
+    return [values.astype(np.float32) for values in weights]
+
+
+def probabilities(weights: Weights, features: np.ndarray) -> np.ndarray:
+    """Returns the probability of label 1 of each row, shape (rows, 1)."""
+    return _sigmoid(_activations(weights, features)[-1])
 
 
 def loss(weights: Weights, features: np.ndarray, labels: np.ndarray) -> float:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.trainer import contract
+from benchmarks.trainer import contract, network
 from tff_runtime import silo_data
 
 _SEED = 7
@@ -76,20 +75,12 @@ def draw(name: str, design: Design, rounds: int) -> contract.Workload:
         batch_size=_BATCH_SIZE,
         learning_rate=design.learning_rate,
         seed=_SEED,
-        weights=_glorot_uniform(random, design.layer_sizes),
+        weights=network.initial_weights(random, design.layer_sizes),
         features=features,
         labels=(random.random(probability.shape) < probability).astype(np.float32),
         counts=counts,
         order=np.stack([_order(counts, round_number) for round_number in range(1, rounds + 1)]),
     )
-
-
-def _glorot_uniform(random: np.random.Generator, layer_sizes: tuple[int, ...]) -> list[np.ndarray]:
-    weights = []
-    for inputs, units in itertools.pairwise(layer_sizes):
-        limit = np.sqrt(6 / (inputs + units))
-        weights += [random.uniform(-limit, limit, (inputs, units)), np.zeros(units)]
-    return [values.astype(np.float32) for values in weights]
 
 
 def _order(counts: np.ndarray, round_number: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from benchmarks.data import tables
-from benchmarks.suite import answers, figures, measures, scales, trainings
+from benchmarks.suite import answers, figures, measures, trainings
 from benchmarks.suite.data import manifests
 from benchmarks.suite.questions import unequal_data
 from tff_runtime.settings import personalizations
@@ -30,18 +30,18 @@ class Method:
     """A way to get a model for each silo.
 
     Attributes:
-        settings: Arguments of `FederatedTrainer` that differ; None for a silo alone.
+        settings: Arguments of `FederatedTrainer` that differ.
         is_own: Whether the silos' own models are judged, and not the common one.
         is_pooled: Whether the rows of all silos are one silo's.
     """
 
-    settings: Mapping[str, Any] | None
+    settings: Mapping[str, Any]
     is_own: bool = False
     is_pooled: bool = False
 
 
 METHODS: Mapping[str, Method] = {
-    ALONE: Method(None, is_own=True),
+    ALONE: Method({"local_models": True}, is_own=True),
     "federated": Method(unequal_data.VARIANTS[unequal_data.BASELINE]),
     "pooled (a bound that regulation forbids)": Method({}, is_pooled=True),
     "fine-tuned": Method({"personalization": personalizations.FineTuning()}, is_own=True),
@@ -66,10 +66,7 @@ class _Found:
 def training(context: answers.Context, method: str, manifest: manifests.Manifest) -> trainings.Training:
     """Returns the training of a method."""
     asked = METHODS[method]
-    if asked.settings is None:
-        settings = context.scale.own_models(manifest.seed, scales.LEARNING_RATE)
-    else:
-        settings = context.scale.settings(manifest.seed) | dict(asked.settings)
+    settings = context.scale.settings(manifest.seed) | dict(asked.settings)
     return trainings.Training(manifest, settings, is_pooled=asked.is_pooled)
 
 

@@ -45,7 +45,8 @@ class _Found:
 
 def interpreters() -> dict[str, str]:
     """Returns the interpreter of each entrant, a module of `benchmarks.suite.entrants`. Ours is the first."""
-    return {OURS: sys.executable, "plain_tff": tff_process.find_tff_python()}
+    flower = trainings.REPOSITORY / ".environments/benchmark-flower/bin/python"
+    return {OURS: sys.executable, "plain_tff": tff_process.find_tff_python(), "flower_fedavg": str(flower)}
 
 
 def run(name: str, python: str, task: contract.Task, manifest: str) -> tuple[tables.Matrix, process_tree.Measurement]:

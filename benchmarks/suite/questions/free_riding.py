@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from scipy.sparse import csgraph
 
 from benchmarks.data import tables
 from benchmarks.suite import answers, figures, measures, trainings
 from benchmarks.suite.data import manifests
 from tff_runtime.settings import ledgers
 from tfx_federated.contribution_evaluator import federated_run
-from tfx_federated.contribution_evaluator.detection import detectors
+from tfx_federated.contribution_evaluator.detection import detectors, readings
 from tfx_federated.statistics import bootstrap
 
 NAME = "free_riding"
@@ -35,7 +36,8 @@ class _Found:
     Attributes:
         mean: AUC over the honest silos of the training with all.
         of_leaving_out: Their mean gain if all planted silos are left out; None if there are none.
-        of_detection: Their mean gain if those are left out that the detectors name; None if they name none.
+        of_detection: Their mean gain if those are left out that the detectors name, but one of each group of copies;
+            None if they name none.
         planted: Number of planted silos.
         named: How many of them are named.
         falsely_named: How many honest silos are.
@@ -66,10 +68,29 @@ def manifest(context: answers.Context, planted: tuple[str, float], seed: int) ->
     return manifests.Manifest("flights", family=family, least_evaluation_rows=400, seed=seed)
 
 
-def named_silos(trained: trainings.Trained) -> list[str]:
-    """Returns the silos that the detectors' tests name; their plain facts (few rows, dominance) accuse nobody."""
+def accusations(trained: trainings.Trained) -> list[readings.Finding]:
+    """Returns what the detectors' tests find; their plain facts (few rows, dominance) accuse nobody."""
     detection = detectors.detect(federated_run.read(trained.run_uri))
-    return sorted({finding.silo for finding in detection.findings if finding.p_value is not None})
+    return [finding for finding in detection.findings if finding.p_value is not None]
+
+
+def to_leave_out(findings: Sequence[readings.Finding]) -> tuple[str, ...]:
+    """Returns the silos that one would leave out: those that are named, but of silos with the same rows one stays.
+
+    Args:
+        findings: What the detectors' tests find. Of copies all are named, as nobody knows who copied.
+    """
+    copies = [finding for finding in findings if finding.kind == readings.Kind.DUPLICATE]
+    others = {finding.silo for finding in findings if finding not in copies}
+    silos = sorted({finding.silo for finding in copies} | {finding.peer for finding in copies if finding.peer})
+    places = {silo: place for place, silo in enumerate(silos)}
+    joined = np.zeros((len(silos), len(silos)), np.bool_)
+    for finding in copies:
+        if finding.peer:
+            joined[places[finding.silo], places[finding.peer]] = True
+    _, groups = csgraph.connected_components(joined, directed=False)
+    staying = {silos[np.flatnonzero(groups == group)[0]] for group in np.unique(groups)}
+    return tuple(sorted(others | {finding.silo for finding in copies} - staying))
 
 
 def answer(context: answers.Context) -> answers.Answer:
@@ -89,8 +110,9 @@ def _measure(context: answers.Context, case: tuple[str, float], seed: int) -> _F
     planted = tuple(sorted(population.planted))
     apart = dataclasses.replace(whole, without=planted)
     context.train.all([whole, apart])
-    named = tuple(named_silos(context.train(whole)))
-    without_named = dataclasses.replace(whole, without=named)
+    findings = accusations(context.train(whole))
+    named = {finding.silo for finding in findings}
+    without_named = dataclasses.replace(whole, without=to_leave_out(findings))
     test = measures.TestRows.of(population)
     honest = ~test.of_silos(planted)
     predicted = context.train(whole).federated
@@ -107,7 +129,7 @@ def _measure(context: answers.Context, case: tuple[str, float], seed: int) -> _F
             gains[left_out] = gain
             left = answers.Source(NAME, training, f"{model}, without the {left_out} silos")
             records.append(left.estimate("mean_gain_of_honest_silos_over_all", gain, rows))
-    found = len(set(named) & set(planted))
+    found = len(named & set(planted))
     counts = {"planted_silos": len(planted), "named_planted_silos": found, "named_honest_silos": len(named) - found}
     records += [source.record(metric, float(count)) for metric, count in counts.items()]
     return _Found(mean, gains["planted"], gains["named"], len(planted), found, len(named) - found, records)

@@ -11,8 +11,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from benchmarks.data import tables
-from benchmarks.suite import answers, figures, measures, scales, trainings
+from benchmarks.suite import answers, figures, measures, trainings
 from benchmarks.suite.questions import benefit
+from tff_runtime.settings import personalizations
 from tfx_federated.statistics import bootstrap, intervals, paired
 
 NAME = "newcomers"
@@ -21,8 +22,6 @@ TITLE = "Newcomers: what does a model of the others give to a silo that was not 
 NEWCOMERS = ("9E", "AA", "MQ", "US")
 NOT_TRAINED = "model of the others"
 TRAINED = "model with the newcomer in training"
-# As `personalizations.FineTuning` has it by default.
-_ADAPTATION_RATE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +58,9 @@ def _trainings(context: answers.Context, seed: int) -> dict[str, tuple[trainings
     others = trainings.Training(manifest, settings, without=NEWCOMERS)
     asked = {NOT_TRAINED: (others, False)}
     for rows in context.scale.newcomer_rows:
-        own = context.scale.own_models(seed, scales.LEARNING_RATE)
-        alone = trainings.Training(manifest, own, only=NEWCOMERS, most_rows=rows)
-        adapted = dataclasses.replace(alone, settings=context.scale.own_models(seed, _ADAPTATION_RATE), base=others)
+        alone = trainings.Training(manifest, settings | {"local_models": True}, only=NEWCOMERS, most_rows=rows)
+        tuning = settings | {"rounds": 0, "personalization": personalizations.FineTuning(context.scale.rounds)}
+        adapted = dataclasses.replace(alone, settings=tuning, base=others)
         asked[f"adapted with {rows:,} rows"] = (adapted, True)
         asked[f"alone with {rows:,} rows"] = (alone, True)
     asked[TRAINED] = (benefit.training(context, "federated", manifest), False)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from benchmarks.suite.questions import benefit, scale
+from benchmarks.suite.questions import benefit, free_riding, scale
 
+from tfx_federated.contribution_evaluator.detection import readings
 from tfx_federated.statistics import paired
 
 
@@ -53,3 +54,19 @@ def test_the_exponent_is_that_of_the_power_law():
 )
 def test_the_shape_has_a_name(power, name):
     assert scale.shape(power) == name
+
+
+def _finding(silo, kind, peer=None):
+    return readings.Finding(silo, "", kind, 1.0, 0.001, "", {}, {}, peer)
+
+
+def test_of_silos_with_the_same_rows_one_stays():
+    pairs = {"a": "c", "b": "c", "c": "b", "x": "y", "y": "x"}
+    copies = [_finding(silo, readings.Kind.DUPLICATE, peer) for silo, peer in pairs.items()]
+    assert free_riding.to_leave_out(copies) == ("b", "c", "y")
+
+
+def test_a_copy_that_is_named_for_something_else_goes():
+    pair = [_finding("a", readings.Kind.DUPLICATE, "b"), _finding("b", readings.Kind.DUPLICATE, "a")]
+    assert free_riding.to_leave_out([*pair, _finding("a", readings.Kind.HARM)]) == ("a", "b")
+    assert free_riding.to_leave_out([]) == ()

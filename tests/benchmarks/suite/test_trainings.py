@@ -56,7 +56,8 @@ def test_a_training_is_made_once_and_found_again_by_an_equal_description(train, 
 
 
 def test_the_detectors_read_the_ledger_of_a_training(trained):
-    assert set(free_riding.named_silos(trained)) <= {f"silo {number}" for number in range(4)}
+    named = {finding.silo for finding in free_riding.accusations(trained)}
+    assert named <= {f"silo {number}" for number in range(4)}
 
 
 def test_the_components_that_apply_a_model_see_every_row(train, trained, tmp_path):

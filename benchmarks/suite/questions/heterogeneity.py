@@ -1,0 +1,120 @@
+"""Heterogeneity: which difference between silos makes a common model worse than one alone; what Ditto does for it.
+
+Each family differs from the first in one respect only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from benchmarks.suite import answers, figures, measures
+from benchmarks.suite.data import manifests
+from benchmarks.suite.questions import benefit
+from tfx_federated.statistics import bootstrap
+
+NAME = "heterogeneity"
+TITLE = "Heterogeneity: by which difference between silos is a common model worse than one alone?"
+_ALIKE = manifests.Family(silos=16, rows=8000, least_rows=50)
+FAMILIES: Mapping[str, manifests.Family] = {
+    "alike": _ALIKE,
+    "sizes by Zipf's law": dataclasses.replace(_ALIKE, size_skew=1.0),
+    "mixtures of airlines (Dirichlet 0.3)": dataclasses.replace(_ALIKE, feature_skew=0.3),
+    "shares of late flights (Dirichlet 1)": dataclasses.replace(_ALIKE, label_skew=1.0),
+    "labels mean the other in a quarter": dataclasses.replace(_ALIKE, shifted_share=0.25),
+}
+# What is asked of each family: the models, and what each is compared with.
+COMPARED = {"federated": benefit.ALONE, "Ditto 1": "federated"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What one family comes to for one seed.
+
+    Attributes:
+        means: Mean AUC of the silos by model.
+        worst: AUC of the worst decile of the silos by model.
+        gains: Mean gain of each model of `COMPARED` over what it is compared with.
+        records: All numbers.
+    """
+
+    means: Mapping[str, bootstrap.Estimate]
+    worst: Mapping[str, bootstrap.Estimate]
+    gains: Mapping[str, bootstrap.Estimate]
+    records: list[answers.Record]
+
+
+def manifest(family: manifests.Family, seed: int) -> manifests.Manifest:
+    """Returns the population of a family; each silo has as many test rows as a claim needs."""
+    return manifests.Manifest("flights", family=family, evaluation_share=1e-9, least_evaluation_rows=400, seed=seed)
+
+
+def answer(context: answers.Context) -> answers.Answer:
+    """Answers the question."""
+    found: dict[str, list[_Found]] = {}
+    for name, family in FAMILIES.items():
+        for seed in context.scale.seeds:
+            asked = manifest(family, seed)
+            context.train.all([benefit.training(context, model, asked) for model in (benefit.ALONE, *COMPARED)])
+            found.setdefault(name, []).append(_measure(context, name, asked))
+    sentences = [_sentence(name, model, seeds) for name, seeds in found.items() for model in COMPARED]
+    records = [record for seeds in found.values() for one in seeds for record in one.records]
+    return answers.Answer(NAME, TITLE, sentences, _table(found), _figure(found), records)
+
+
+def _measure(context: answers.Context, family: str, asked: manifests.Manifest) -> _Found:
+    test = measures.TestRows.of(context.train.population(asked))
+    models = (benefit.ALONE, *COMPARED)
+    predicted = {model: benefit.predictions(context, model, asked) for model in models}
+    rows = int(test.training_rows.sum())
+    means, worst, gains, records = {}, {}, {}, []
+    for model in models:
+        source = answers.Source(NAME, benefit.training(context, model, asked), f"{model}, {family}")
+        values = measures.of_silos(test, predicted[model])
+        statistics = measures.across_silos(test, values, seed=asked.seed)
+        means[model], worst[model] = statistics["mean"], statistics["worst_decile"]
+        records += source.of_values(test, values)
+        records += [source.estimate(name, estimate, rows) for name, estimate in statistics.items()]
+        if model in COMPARED:
+            of_silos = measures.gains(test, predicted[model], predicted[COMPARED[model]])
+            gains[model] = measures.mean_gain(of_silos).mean_gain
+            records += source.by_silo(test, f"gain_in_auc_over_{COMPARED[model]}", of_silos.intervals())
+            records.append(source.estimate(f"mean_gain_over_{COMPARED[model]}", gains[model], rows))
+    return _Found(means, worst, gains, records)
+
+
+def _table(found: Mapping[str, Sequence[_Found]]) -> pd.DataFrame:
+    rows = []
+    for name, seeds in found.items():
+        row: dict[str, Any] = {"silos": name}
+        for model in seeds[0].means:
+            row[f"mean AUC, {model}"] = answers.Number.over_seeds(one.means[model] for one in seeds).text()
+        for model in seeds[0].worst:
+            row[f"worst 10 %, {model}"] = answers.Number.over_seeds(one.worst[model] for one in seeds).text()
+        for model, other in COMPARED.items():
+            gain = answers.Number.over_seeds(one.gains[model] for one in seeds)
+            row[f"gain, {model} over {other}"] = gain.text(is_difference=True)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _sentence(name: str, model: str, seeds: Sequence[_Found]) -> str:
+    gain = answers.Number.over_seeds(one.gains[model] for one in seeds)
+    compared = f"{model} over {COMPARED[model]}"
+    return f"{name}, {compared}: in mean AUC a silo {gain.verdict} ({gain.text(is_difference=True)})."
+
+
+def _figure(found: Mapping[str, Sequence[_Found]]) -> go.Figure:
+    drawn = figures.figure("", "gain in mean AUC", margin={"l": 64, "r": 24, "t": 24, "b": 120})
+    for model, other in COMPARED.items():
+        numbers = [answers.Number.over_seeds(one.gains[model] for one in seeds) for seeds in found.values()]
+        value, lower, upper = (
+            np.array([getattr(number, part) for number in numbers]) for part in ("value", "lower", "upper")
+        )
+        figures.add_points(drawn, f"{model} over {other}", list(found), value, (lower, upper))
+    return drawn
