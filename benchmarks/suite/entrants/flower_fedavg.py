@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.suite.entrants import contract
 from benchmarks.trainer import contract as trainer_contract
 from benchmarks.trainer import network
-from benchmarks.trainer.contenders import flower
+from benchmarks.trainer.contenders import flower_simulation
 
 
 def predict(task: contract.Task) -> contract.Matrix:
@@ -22,7 +22,7 @@ def predict(task: contract.Task) -> contract.Matrix:
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch) / "workload"
         _workload(task).write(folder)
-        weights = flower.train(trainer_contract.Workload.read(folder), task.settings["rounds"]).weights
+        weights = flower_simulation.train(trainer_contract.Workload.read(folder), task.settings["rounds"]).weights
     return network.probabilities(weights, task.test_features)[:, 0]
 
 

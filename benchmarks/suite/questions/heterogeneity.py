@@ -28,8 +28,9 @@ FAMILIES: Mapping[str, manifests.Family] = {
     "shares of late flights (Dirichlet 1)": dataclasses.replace(_ALIKE, label_skew=1.0),
     "labels mean the other in a quarter": dataclasses.replace(_ALIKE, shifted_share=0.25),
 }
-# What is asked of each family: the models, and what each is compared with.
-COMPARED = {"federated": benefit.ALONE, "Ditto 1": "federated"}
+DITTO, FEDERATED = "Ditto 1", "federated"
+# Each model, and what it is compared with.
+COMPARED = {FEDERATED: benefit.ALONE, DITTO: FEDERATED}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def answer(context: answers.Context) -> answers.Answer:
     for name, family in FAMILIES.items():
         for seed in context.scale.seeds:
             asked = manifest(family, seed)
-            context.train.all([benefit.training(context, model, asked) for model in (benefit.ALONE, *COMPARED)])
+            context.train.all([benefit.training(context, method, asked) for method in (benefit.ALONE, DITTO)])
             found.setdefault(name, []).append(_measure(context, name, asked))
     sentences = [_sentence(name, model, seeds) for name, seeds in found.items() for model in COMPARED]
     records = [record for seeds in found.values() for one in seeds for record in one.records]
@@ -69,12 +70,22 @@ def answer(context: answers.Context) -> answers.Answer:
 
 def _measure(context: answers.Context, family: str, asked: manifests.Manifest) -> _Found:
     test = measures.TestRows.of(context.train.population(asked))
-    models = (benefit.ALONE, *COMPARED)
-    predicted = {model: benefit.predictions(context, model, asked) for model in models}
+    trained_alone = benefit.training(context, benefit.ALONE, asked)
+    # Silos that also train alone change nothing in the model that they train together.
+    used = {
+        benefit.ALONE: trained_alone,
+        FEDERATED: trained_alone,
+        DITTO: benefit.training(context, DITTO, asked),
+    }
+    predicted = {
+        benefit.ALONE: benefit.predictions(context, benefit.ALONE, asked),
+        FEDERATED: context.train(trained_alone).federated,
+        DITTO: benefit.predictions(context, DITTO, asked),
+    }
     rows = int(test.training_rows.sum())
     means, worst, gains, records = {}, {}, {}, []
-    for model in models:
-        source = answers.Source(NAME, benefit.training(context, model, asked), f"{model}, {family}")
+    for model, training in used.items():
+        source = answers.Source(NAME, training, f"{model}, {family}")
         values = measures.of_silos(test, predicted[model])
         statistics = measures.across_silos(test, values, seed=asked.seed)
         means[model], worst[model] = statistics["mean"], statistics["worst_decile"]
