@@ -150,8 +150,8 @@ class Source:
         return [*self.by_silo(test, "auc", values.intervals), *losses, overall]
 
     def estimate(self, metric: str, found: bootstrap.Estimate, rows: int) -> Record:
-        """Returns the record of a statistic over silos."""
-        return self.record(metric, found.observed, rows=rows, lower=found.lower, upper=found.upper)
+        """Returns the record of a statistic over silos, about silos with endless rows."""
+        return self.record(metric, found.corrected, rows=rows, lower=found.lower, upper=found.upper)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Number:
         estimates = list(found)
         lowest = min(estimate.lower for estimate in estimates)
         return cls(
-            float(np.mean([estimate.observed for estimate in estimates])), lowest, max(e.upper for e in estimates)
+            float(np.mean([estimate.corrected for estimate in estimates])), lowest, max(e.upper for e in estimates)
         )
 
     @property

@@ -24,6 +24,7 @@ class Scale:
         rounds: Rounds of a training.
         entrant_rounds: Rounds that entrants are given.
         epsilons: Of the private trainings.
+        families: Names of the families of silos of the question of heterogeneity.
         planted: What planted silos do, and the shares of them.
         silos: Numbers of silos of the question of scale.
         newcomer_rows: Rows that a newcomer adapts with.
@@ -36,6 +37,7 @@ class Scale:
     rounds: int
     entrant_rounds: int
     epsilons: Sequence[float]
+    families: Sequence[str]
     planted: Mapping[str, Sequence[float]]
     silos: Sequence[int]
     newcomer_rows: Sequence[int] = (10, 100, 1000)
@@ -74,6 +76,7 @@ SCALES = {
             rounds=30,
             entrant_rounds=10,
             epsilons=(8.0, 1.0),
+            families=("alike", "label skew", "concept shift"),
             planted={"garbage_labels": (0.25, 0.5), "duplicated_rows": (0.5,), "too_few_rows": (0.5,)},
             silos=(10, 100, 1000),
         ),
@@ -85,6 +88,7 @@ SCALES = {
             rounds=50,
             entrant_rounds=20,
             epsilons=(8.0, 4.0, 2.0, 1.0, 0.5),
+            families=("alike", "size skew", "feature skew", "label skew", "concept shift"),
             planted=dict.fromkeys(("garbage_labels", "duplicated_rows", "too_few_rows"), (0.1, 0.2, 0.3, 0.4, 0.5)),
             silos=(10, 100, 1000, 10_000, 100_000),
         ),

@@ -9,6 +9,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
@@ -16,6 +17,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.types import standard_artifacts
+from tfx_bsl.coders import example_coder
 
 from benchmarks.data import tables
 from benchmarks.suite import model_module
@@ -33,16 +35,15 @@ feature {{ name: "{inputs}" type: FLOAT presence {{ min_fraction: 1 }} shape {{ 
 
 
 def serialized(silo: tables.SiloRows) -> Iterator[bytes]:
-    """Yields each row of a silo as a serialized tf.Example."""
-    name = tf.train.Feature(bytes_list=tf.train.BytesList(value=[silo.name.encode()]))
-    for features, label in zip(silo.features, silo.labels, strict=True):
-        feature = {
-            model_module.INPUTS: tf.train.Feature(float_list=tf.train.FloatList(value=features)),
-            LABEL_KEY: tf.train.Feature(float_list=tf.train.FloatList(value=[label])),
-            SILO_KEY: name,
-        }
-        example = tf.train.Example(features=tf.train.Features(feature=feature))
-        yield example.SerializeToString(deterministic=True)
+    """Yields each row of a silo as a serialized tf.Example, its features in alphabetical order."""
+    columns = {
+        model_module.INPUTS: pa.array(list(silo.features), pa.list_(pa.float32())),
+        LABEL_KEY: pa.array(silo.labels[:, np.newaxis].tolist(), pa.list_(pa.float32())),
+        SILO_KEY: pa.array([[silo.name.encode()]] * len(silo.labels), pa.list_(pa.binary())),
+    }
+    for record in example_coder.RecordBatchToExamples(pa.RecordBatch.from_pydict(columns)):
+        # The coder's order of features changes from call to call.
+        yield tf.train.Example.FromString(record).SerializeToString(deterministic=True)
 
 
 def write_silo_examples(uri: str, silos_of_split: Mapping[str, Sequence[tables.SiloRows]]) -> types.Artifact:

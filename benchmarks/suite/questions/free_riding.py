@@ -96,6 +96,9 @@ def to_leave_out(findings: Sequence[readings.Finding]) -> tuple[str, ...]:
 def answer(context: answers.Context) -> answers.Answer:
     """Answers the question."""
     cases = [HONEST, *((kind, share) for kind, shares in context.scale.planted.items() for share in shares)]
+    pairs = [_with_and_without_planted(context, case, seed) for case in cases for seed in context.scale.seeds]
+    context.train.all([training for pair in pairs for training in pair])
+    context.train.all([_without(whole, accusations(context.train(whole))) for whole, _ in pairs])
     found = {case: [_measure(context, case, seed) for seed in context.scale.seeds] for case in cases}
     sentences = [_sentence(case, seeds) for case, seeds in found.items()]
     records = [record for seeds in found.values() for one in seeds for record in one.records]
@@ -103,16 +106,11 @@ def answer(context: answers.Context) -> answers.Answer:
 
 
 def _measure(context: answers.Context, case: tuple[str, float], seed: int) -> _Found:
-    asked = manifest(context, case, seed)
-    population = context.train.population(asked)
-    settings = context.scale.settings(seed) | {"ledger": ledgers.DetailedLedger()}
-    whole = trainings.Training(asked, settings)
-    planted = tuple(sorted(population.planted))
-    apart = dataclasses.replace(whole, without=planted)
-    context.train.all([whole, apart])
+    whole, apart = _with_and_without_planted(context, case, seed)
     findings = accusations(context.train(whole))
+    population = context.train.population(whole.manifest)
+    planted = tuple(sorted(population.planted))
     named = {finding.silo for finding in findings}
-    without_named = dataclasses.replace(whole, without=to_leave_out(findings))
     test = measures.TestRows.of(population)
     honest = ~test.of_silos(planted)
     predicted = context.train(whole).federated
@@ -123,7 +121,7 @@ def _measure(context: answers.Context, case: tuple[str, float], seed: int) -> _F
     source = answers.Source(NAME, whole, model)
     records = [*source.of_values(test, values), source.estimate("mean_auc_of_honest_silos", mean, rows)]
     gains: dict[str, bootstrap.Estimate | None] = {"planted": None, "named": None}
-    for left_out, training in (("planted", apart), ("named", without_named)):
+    for left_out, training in (("planted", apart), ("named", _without(whole, findings))):
         if training.without:
             gain = _mean_gain(test, context.train(training).federated, predicted, honest)
             gains[left_out] = gain
@@ -133,6 +131,19 @@ def _measure(context: answers.Context, case: tuple[str, float], seed: int) -> _F
     counts = {"planted_silos": len(planted), "named_planted_silos": found, "named_honest_silos": len(named) - found}
     records += [source.record(metric, float(count)) for metric, count in counts.items()]
     return _Found(mean, gains["planted"], gains["named"], len(planted), found, len(named) - found, records)
+
+
+def _with_and_without_planted(
+    context: answers.Context, case: tuple[str, float], seed: int
+) -> tuple[trainings.Training, trainings.Training]:
+    asked = manifest(context, case, seed)
+    whole = trainings.Training(asked, context.scale.settings(seed) | {"ledger": ledgers.DetailedLedger()})
+    planted = context.train.population(asked).planted
+    return whole, dataclasses.replace(whole, without=tuple(sorted(planted)))
+
+
+def _without(whole: trainings.Training, findings: Sequence[readings.Finding]) -> trainings.Training:
+    return dataclasses.replace(whole, without=to_leave_out(findings))
 
 
 def _mean_gain(

@@ -23,10 +23,10 @@ TITLE = "Heterogeneity: by which difference between silos is a common model wors
 _ALIKE = manifests.Family(silos=16, rows=8000, least_rows=50)
 FAMILIES: Mapping[str, manifests.Family] = {
     "alike": _ALIKE,
-    "sizes by Zipf's law": dataclasses.replace(_ALIKE, size_skew=1.0),
-    "mixtures of airlines (Dirichlet 0.3)": dataclasses.replace(_ALIKE, feature_skew=0.3),
-    "shares of late flights (Dirichlet 1)": dataclasses.replace(_ALIKE, label_skew=1.0),
-    "labels mean the other in a quarter": dataclasses.replace(_ALIKE, shifted_share=0.25),
+    "size skew": dataclasses.replace(_ALIKE, size_skew=1.0),
+    "feature skew": dataclasses.replace(_ALIKE, feature_skew=0.3),
+    "label skew": dataclasses.replace(_ALIKE, label_skew=1.0),
+    "concept shift": dataclasses.replace(_ALIKE, shifted_share=0.25),
 }
 DITTO, FEDERATED = "Ditto 1", "federated"
 # Each model, and what it is compared with.
@@ -57,12 +57,10 @@ def manifest(family: manifests.Family, seed: int) -> manifests.Manifest:
 
 def answer(context: answers.Context) -> answers.Answer:
     """Answers the question."""
-    found: dict[str, list[_Found]] = {}
-    for name, family in FAMILIES.items():
-        for seed in context.scale.seeds:
-            asked = manifest(family, seed)
-            context.train.all([benefit.training(context, method, asked) for method in (benefit.ALONE, DITTO)])
-            found.setdefault(name, []).append(_measure(context, name, asked))
+    asked = {name: [manifest(FAMILIES[name], seed) for seed in context.scale.seeds] for name in context.scale.families}
+    each = [one for seeds in asked.values() for one in seeds]
+    context.train.all([benefit.training(context, method, one) for one in each for method in (benefit.ALONE, DITTO)])
+    found = {name: [_measure(context, name, one) for one in seeds] for name, seeds in asked.items()}
     sentences = [_sentence(name, model, seeds) for name, seeds in found.items() for model in COMPARED]
     records = [record for seeds in found.values() for one in seeds for record in one.records]
     return answers.Answer(NAME, TITLE, sentences, _table(found), _figure(found), records)
