@@ -27,11 +27,14 @@ components: setup
 
 test: lint test-tff test-tfx
 
+# A file's tests share what is slow to start, so they stay together.
+TEST_PROCESSES ?= 2
+PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 test-tff: setup
-	$(TFF)/bin/python -m pytest tests/tff_runtime $(PYTEST_ARGUMENTS)
+	$(TFF)/bin/python $(PYTEST) tests/tff_runtime $(PYTEST_ARGUMENTS)
 
 test-tfx: setup $(CHECKOV)/.complete
-	$(TFX)/bin/python -m pytest tests --ignore tests/tff_runtime $(PYTEST_ARGUMENTS)
+	$(TFX)/bin/python $(PYTEST) tests --ignore tests/tff_runtime $(PYTEST_ARGUMENTS)
 
 # Beam on an embedded Flink and Spark: needs Java 17, Maven and Go, and skips without them.
 test-flink: setup

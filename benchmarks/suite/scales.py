@@ -77,7 +77,7 @@ SCALES = {
             entrant_rounds=10,
             epsilons=(8.0, 1.0),
             families=("alike", "label skew", "concept shift"),
-            planted={"garbage_labels": (0.25, 0.5), "duplicated_rows": (0.5,), "too_few_rows": (0.5,)},
+            planted={"garbage_labels": (0.25, 0.5), "too_few_rows": (0.5,)},
             silos=(10, 100, 1000),
         ),
         Scale(

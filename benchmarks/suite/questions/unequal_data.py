@@ -23,7 +23,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "weights by square root": {"silo_weighting": "square_root"},
     "equal weights": {"silo_weighting": "uniform"},
     "at most a tenth": {"maximum_silo_share": 0.1},
-    "FedProx 0.1": {"algorithm": algorithms.FedProx(strength=0.1)},
     "q-FedAvg 1": {"algorithm": algorithms.QFedAvg(q=1.0)},
     "agnostic 0.1": {"algorithm": algorithms.AgnosticFederated(mixture_learning_rate=0.1)},
     "tilted 5": {"algorithm": algorithms.TiltedFederated(tilt=5.0)},
