@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.suite import answers
+from tfx_federated import tff_process
 
 PARQUET_FILE = "results.parquet"
 JSON_FILE = "run.json"
@@ -47,7 +48,7 @@ def write(
     pq.write_table(pa.Table.from_pylist(records, schema=answers.RECORDS), folder / PARQUET_FILE)
     described = {
         **run,
-        "versions": {"python": platform.python_version()}
+        "versions": {"python": platform.python_version(), "tensorflow-federated": tff_process.TFF_VERSION}
         | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "manifests": [json.loads(manifest) for manifest in manifests],
         "answers": {

@@ -50,6 +50,7 @@ def answer(context: answers.Context) -> answers.Answer:
         applied = _applied(trained, context.train.population(asked.manifest))
         measured = {
             "median_round_seconds": float(np.median(rounds[1:])),
+            "round_mebibytes": round_bytes(trained, min(silos, COHORT)) / 2**20,
             "first_round_seconds": rounds[0],
             "component_seconds": trained.seconds,
             "peak_mebibytes": trained.peak_mebibytes,
@@ -68,6 +69,7 @@ def answer(context: answers.Context) -> answers.Answer:
 _SHAPES = {
     "component_seconds": "the time of the whole component",
     "median_round_seconds": "the time of a round",
+    "round_mebibytes": "what a round sends to the silos and back, in MiB",
     "peak_mebibytes": "the memory of the TFF process",
     "evaluation_seconds": "the time of an evaluation silo by silo",
     "inference_seconds": "the time of a batch inference",
@@ -84,6 +86,12 @@ def round_seconds(trained: trainings.Trained) -> list[float]:
     """Returns the seconds of each round, as the FederatedRun has them; the first traces the computations."""
     lines = (trained.folder / "federated_run" / "rounds.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line)["seconds"] for line in lines]
+
+
+def round_bytes(trained: trainings.Trained, cohort: int) -> int:
+    """Returns the bytes that a round sends: the model to each silo of the cohort, and its update back."""
+    with np.load(trained.folder / "federated_run" / "weights.npz") as weights:
+        return 2 * cohort * weights["exported"].nbytes
 
 
 def exponent(silos: npt.ArrayLike, values: npt.ArrayLike) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from benchmarks.suite.data import manifests
 from benchmarks.suite.entrants import contract
-from benchmarks.suite.questions import entrants, free_riding
+from benchmarks.suite.questions import entrants, free_riding, scale
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.suite import answers, applications, figures, measures, report, scales, silo_files, trainings
@@ -53,6 +53,12 @@ def test_a_training_is_made_once_and_found_again_by_an_equal_description(train, 
     np.testing.assert_array_equal(again.federated, trained.federated)
     assert train.count == before == 1
     assert trainings.Training(MANIFEST, SETTINGS, without=("silo 0",)).key != TRAINING.key
+
+
+def test_a_round_sends_the_model_and_the_update_of_each_silo(train, trained):
+    features = train.population(MANIFEST).training[0].features.shape[1]
+    parameters = (features + 1) * 3 + 3 + 1
+    assert scale.round_bytes(trained, 4) == 2 * 4 * parameters * 4
 
 
 def test_the_detectors_read_the_ledger_of_a_training(trained):
