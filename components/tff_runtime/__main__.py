@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 
-from tff_runtime import error_text
+from tff_runtime import error_text, tensorflow_environment
 from tff_runtime import job as job_lib
 from tff_runtime.settings import executions
 
@@ -29,6 +29,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.end_with_stdin:
         threading.Thread(target=_end_group_with_stdin, daemon=True).start()
+    tensorflow_environment.set_up()
     directory = job_lib.JobDirectory(arguments.job_directory)
     directory.error.unlink(missing_ok=True)
     try:

@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 from tff_runtime import job as job_lib
+from tff_runtime import tensorflow_environment
+
+# As in the process of a training; no test module is imported yet, and so no TensorFlow.
+tensorflow_environment.set_up()
 
 MODULE = """
 import tensorflow as tf
