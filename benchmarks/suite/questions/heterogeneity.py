@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from benchmarks.suite import answers, figures, measures
 from benchmarks.suite.data import manifests
 from benchmarks.suite.questions import benefit
-from tfx_federated.statistics import bootstrap
+from tfx_federated.statistics import bootstrap, paired
 
 NAME = "heterogeneity"
 TITLE = "Heterogeneity: by which difference between silos is a common model worse than one alone?"
@@ -41,12 +41,18 @@ class _Found:
         means: Mean AUC of the silos by model.
         worst: AUC of the worst decile of the silos by model.
         gains: Mean gain of each model of `COMPARED` over what it is compared with.
+        of_silos: Gain of each silo, likewise.
+        helped: How many silos gain significantly, likewise.
+        hurt: How many lose significantly, likewise.
         records: All numbers.
     """
 
     means: Mapping[str, bootstrap.Estimate]
     worst: Mapping[str, bootstrap.Estimate]
     gains: Mapping[str, bootstrap.Estimate]
+    of_silos: Mapping[str, paired.Gains]
+    helped: Mapping[str, int]
+    hurt: Mapping[str, int]
     records: list[answers.Record]
 
 
@@ -81,7 +87,7 @@ def _measure(context: answers.Context, family: str, asked: manifests.Manifest) -
         DITTO: benefit.predictions(context, DITTO, asked),
     }
     rows = int(test.training_rows.sum())
-    means, worst, gains, records = {}, {}, {}, []
+    means, worst, of_silos, benefits, records = {}, {}, {}, {}, []
     for model, training in used.items():
         source = answers.Source(NAME, training, f"{model}, {family}")
         values = measures.of_silos(test, predicted[model])
@@ -90,11 +96,19 @@ def _measure(context: answers.Context, family: str, asked: manifests.Manifest) -
         records += source.of_values(test, values)
         records += [source.estimate(name, estimate, rows) for name, estimate in statistics.items()]
         if model in COMPARED:
-            of_silos = measures.gains(test, predicted[model], predicted[COMPARED[model]])
-            gains[model] = measures.mean_gain(of_silos).mean_gain
-            records += source.by_silo(test, f"gain_in_auc_over_{COMPARED[model]}", of_silos.intervals())
-            records.append(source.estimate(f"mean_gain_over_{COMPARED[model]}", gains[model], rows))
-    return _Found(means, worst, gains, records)
+            gains = of_silos[model] = measures.gains(test, predicted[model], predicted[COMPARED[model]])
+            benefits[model] = measures.mean_gain(gains)
+            records += source.by_silo(test, f"gain_in_auc_over_{COMPARED[model]}", gains.intervals())
+            records.append(source.estimate(f"mean_gain_over_{COMPARED[model]}", benefits[model].mean_gain, rows))
+    return _Found(
+        means,
+        worst,
+        {model: found.mean_gain for model, found in benefits.items()},
+        of_silos,
+        {model: int(found.significantly_helped.sum()) for model, found in benefits.items()},
+        {model: int(found.significantly_hurt.sum()) for model, found in benefits.items()},
+        records,
+    )
 
 
 def _table(found: Mapping[str, Sequence[_Found]]) -> pd.DataFrame:
@@ -108,6 +122,8 @@ def _table(found: Mapping[str, Sequence[_Found]]) -> pd.DataFrame:
         for model, other in COMPARED.items():
             gain = answers.Number.over_seeds(one.gains[model] for one in seeds)
             row[f"gain, {model} over {other}"] = gain.text(is_difference=True)
+            helped, hurt = (np.mean([getattr(one, part)[model] for one in seeds]) for part in ("helped", "hurt"))
+            row[f"silos helped / hurt, {model} over {other}"] = f"{helped:.3g} / {hurt:.3g}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -119,11 +135,9 @@ def _sentence(name: str, model: str, seeds: Sequence[_Found]) -> str:
 
 
 def _figure(found: Mapping[str, Sequence[_Found]]) -> go.Figure:
-    drawn = figures.figure("", "gain in mean AUC", margin={"l": 64, "r": 24, "t": 24, "b": 120})
+    drawn = figures.figure("", "gain in AUC of a silo, first seed")
     for model, other in COMPARED.items():
-        numbers = [answers.Number.over_seeds(one.gains[model] for one in seeds) for seeds in found.values()]
-        value, lower, upper = (
-            np.array([getattr(number, part) for number in numbers]) for part in ("value", "lower", "upper")
-        )
-        figures.add_points(drawn, f"{model} over {other}", list(found), value, (lower, upper))
+        of_families = [seeds[0].of_silos[model].gain for seeds in found.values()]
+        names = np.repeat(list(found), [len(gains) for gains in of_families])
+        figures.add_points(drawn, f"{model} over {other}", names, np.concatenate(of_families))
     return drawn
