@@ -43,7 +43,7 @@ class Method:
 METHODS: Mapping[str, Method] = {
     ALONE: Method({"local_models": True}, is_own=True),
     "federated": Method(unequal_data.VARIANTS[unequal_data.BASELINE]),
-    "pooled (a bound that regulation forbids)": Method({}, is_pooled=True),
+    "pooled (what regulation forbids)": Method({}, is_pooled=True),
     "fine-tuned": Method({"personalization": personalizations.FineTuning()}, is_own=True),
     "Ditto 1": Method({"personalization": personalizations.Ditto(strength=1.0)}, is_own=True),
     "local last layer": Method({"personalization": personalizations.LocalLayers(layers=("probability",))}, is_own=True),
