@@ -56,10 +56,10 @@ def main() -> int:
         "shapley": shapley,
     }
     results["goals"] += _goals_of_contribution(shapley)
-    _show_false_positives(results["false_positives_by_contender"])
-    _show_contribution(shapley)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=1), "utf-8")
+    _show_false_positives(results["false_positives_by_contender"])
+    _show_contribution(shapley)
     print(f"Written to {arguments.output}.")
     return 0
 
@@ -134,10 +134,6 @@ def _show_false_positives(accused: Mapping[str, Mapping[str, Mapping[str, Any]]]
         print(f"{size + ' (' + str(accused['ours'][size]['silos']) + ')':36} {rates}")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 def _show_contribution(shapley: Mapping[str, Any]) -> None:
     print(f"\nexact Shapley values of {shapley['silos']} silos by retraining: {shapley['exact_seconds']:.1f} s")
     print(f"{'':20} {'Spearman':>10} {'least':>10} {'seconds':>10} {'share':>10}")
@@ -148,3 +144,7 @@ def _show_contribution(shapley: Mapping[str, Any]) -> None:
         )
     for run in shapley["large"]:
         print(f"{run['silos']} silos, {run['rounds']} rounds, {run['method']}: {run['seconds']:.1f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
